@@ -1,0 +1,140 @@
+"""
+The fold: state + changes -> the next state, and what Planhat must be told.
+
+Pure, total over every readable part, and a join: the same deliveries in any order, with any duplication and with
+flushes anywhere in between, lead to the same ticket in Planhat (DESIGN §2, invariants I2-I4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from gateway.core.history import Sighting, history, runs, trim
+from gateway.core.part import GONE, Part, Valued, later_life
+from gateway.core.state import KEPT, State
+
+if TYPE_CHECKING:
+    from gateway.core.change import Json, Stamp
+
+Action = Literal["upsert", "delete", "nothing"]
+
+
+@dataclass(slots=True)
+class Folded:
+    """
+    What a ticket's changes come to.
+
+    state: the next state, to be completed by `ticket.sent` and written by the ack.
+    action: what Planhat must be told; "nothing" when the ticket is gone there as well or is not to be sent.
+    fields: known values not older than what Planhat holds, by field.
+    refs: helpdesk ids by ref name, the values that hold now (of these changes or kept).
+    new_refs: names of refs whose value differs from the one that was resolved last.
+    email_is_newest: `fields` carries an e-mail at least as new as the requester's id.
+    new: nothing was ever sent of this ticket, as far as is known.
+    complete: the changes may create (or revive) the ticket: they hold a full record not older than what was dropped.
+    history: the list to send, None when it must be left out.
+    created_at_ms: for information only.
+    """
+
+    state: State
+    action: Action
+    fields: dict[str, Json]
+    refs: dict[str, str]
+    new_refs: frozenset[str]
+    email_is_newest: bool
+    new: bool
+    complete: bool
+    history: list[dict[str, Json]] | None
+    part: Part
+
+
+def fold(state: State | None, part: Part) -> Folded:
+    """
+    Fold a ticket's changes into its state.
+
+    Args:
+        state: what was sent last; None for a ticket never sent (or forgotten).
+        part: the join of its unsent changes.
+    """
+    before = state or State()
+    life = later_life(before.life, part.life)
+    gone = life is not None and life[1] in GONE
+    winning = {name: valued for name, valued in part.fields.items() if _holds(before, name, valued)}
+    winning_refs = {name: valued for name, valued in part.refs.items() if _holds(before, "@" + name, valued)}
+    stamps = dict(before.stamps)
+    stamps.update({name: stamp for name, (stamp, _) in winning.items()})
+    stamps.update({"@" + name: stamp for name, (stamp, _) in winning_refs.items()})
+    sightings = trim(before.sightings | part.sightings)
+    history_known = before.history_known or part.history_known or (state is None and part.creation)
+    after = replace(
+        before,
+        stamps=stamps,
+        kept=dict(before.kept),
+        life=life,
+        sightings=sightings,
+        # A creation among later changes proves as much: nothing can be older than it.
+        history_known=history_known or part.creation,
+    )
+    if gone:
+        dropped = [stamp for stamp, _ in winning.values()] + ([before.dropped] if before.dropped else [])
+        after.dropped = max(dropped, default=None)
+    refs = {name: before.kept.get("@" + name) for name in ("requester_id", "organization_id", "assignee_id")}
+    refs.update({name: value for name, (_, value) in winning_refs.items()})
+    return Folded(
+        state=after,
+        action=_action(before, gone=gone),
+        fields={} if gone else {name: value for name, (_, value) in winning.items()},
+        refs={name: str(value) for name, value in refs.items() if value},
+        new_refs=frozenset(
+            name for name, (_, value) in winning_refs.items() if value != before.kept.get("@" + name, "")
+        ),
+        email_is_newest=_email_is_newest(winning, stamps.get("@requester_id")),
+        new=not before.sent,
+        complete=_complete(before, part),
+        history=history(sightings) if after.history_known and not gone else None,
+        part=part,
+    )
+
+
+def _holds(state: State, name: str, valued: Valued) -> bool:
+    """Say whether a value is at least as new as the one Planhat holds; an equal stamp is the same value again."""
+    held = state.stamps.get(name)
+    return held is None or valued[0] >= held
+
+
+def _action(before: State, *, gone: bool) -> Action:
+    if not gone:
+        return "upsert"
+    return "nothing" if before.gone else "delete"
+
+
+def _email_is_newest(winning: dict[str, Valued], requester: Stamp | None) -> bool:
+    return "email" in winning and (requester is None or winning["email"][0] >= requester)
+
+
+def _complete(before: State, part: Part) -> bool:
+    """
+    Say whether the changes hold a full record.
+
+    A ticket that Planhat is believed to hold needs none. An unknown or deleted one does: a full snapshot, a creation,
+    or at least title and e-mail; and nothing newer may have been dropped while it was gone.
+    """
+    if before.sent and not before.gone:
+        return True
+    full = part.snapshot
+    if full is None and (part.creation or {"title", "email"} <= part.fields.keys()):
+        full = min((stamp for stamp, _ in part.fields.values()), default=None)
+    return full is not None and (before.dropped is None or full >= before.dropped)
+
+
+def first_sighting(part: Part) -> Sighting | None:
+    """Give the oldest run's first sighting; for displays."""
+    return next(iter(runs(part.sightings)), None)
+
+
+def keeps(folded: Folded) -> dict[str, Json]:
+    """Give the last known values that every item carries (`KEPT`)."""
+    kept = {name: folded.state.kept[name] for name in KEPT if name in folded.state.kept}
+    kept.update({name: folded.fields[name] for name in KEPT if name in folded.fields})
+    return kept

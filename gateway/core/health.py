@@ -1,0 +1,116 @@
+"""
+A destination's health: what several calls in a row teach, as a pure state machine.
+
+    ""  ──3 unavailable in a row──► probing ──the lone probe passes──► "" (what failed is bisected)
+                                       └──────the probe fails too────► open ──a probe passes──► ""
+
+While probing or open one ticket is sent alone, another each time. A time-out halves the batch size, ten clean calls
+double it again. Ten lone failures in a row are systemic: nobody is buried for them.
+
+Source: DESIGN §2 "A batch's fate".
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+import orjson
+
+Mode = Literal["", "probing", "open"]
+FAILURES_BEFORE_PROBE: Final = 3
+LONE_FAILURES_MAX: Final = 10
+CLEAN_CALLS_TO_GROW: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """
+    What the last calls of a destination came to.
+
+    fails: unavailable answers (500, 503, unreachable) in a row.
+    mode: see the module's drawing.
+    tested: the tickets of the call that failed last; bisected when a lone probe passes.
+    batch_items: items per call after time-outs; 0 = the configured maximum.
+    clean: calls in a row without a time-out, counted only while `batch_items` is reduced.
+    lone: tickets that were buried after failing alone, since the last success.
+    found, cleared: of the bisection under way, poison items found and items cleared.
+    limited: 429 answers in a row.
+    """
+
+    fails: int = 0
+    mode: Mode = ""
+    tested: tuple[str, ...] = ()
+    batch_items: int = 0
+    clean: int = 0
+    lone: tuple[str, ...] = ()
+    found: int = 0
+    cleared: int = 0
+    limited: int = 0
+
+    def encode(self) -> bytes:
+        """Write the health."""
+        return orjson.dumps(asdict(self))
+
+
+def read(raw: bytes | None) -> Health:
+    """Read a health; anything unreadable counts as good health, since this is only experience, no ticket's state."""
+    try:
+        data: dict[str, Any] = orjson.loads(raw or b"{}")
+        known = {name: data[name] for name in Health.__dataclass_fields__ if name in data}
+        return Health(**{**known, "tested": tuple(known.get("tested", ())), "lone": tuple(known.get("lone", ()))})
+    except (ValueError, TypeError, AttributeError):
+        return Health()
+
+
+def batch_limit(health: Health, configured: int) -> int:
+    """How many items the next call may carry: one while probing, fewer after time-outs."""
+    if health.mode:
+        return 1
+    return min(configured, health.batch_items or configured)
+
+
+def after_success(health: Health, *, configured: int) -> Health:
+    """A call was answered and something of it was taken."""
+    clean = health.clean + 1 if health.batch_items else 0
+    batch_items = health.batch_items
+    if batch_items and clean >= CLEAN_CALLS_TO_GROW:
+        batch_items, clean = batch_items * 2, 0
+        if batch_items >= configured:
+            batch_items = 0
+    return replace(
+        health, fails=0, mode="", tested=(), lone=(), limited=0, batch_items=batch_items, clean=clean
+    )
+
+
+def after_timeout(health: Health, sent: int) -> Health:
+    """A call of `sent` items ended ambiguously: the next ones are half as large."""
+    return replace(health, batch_items=max(1, sent // 2), clean=0)
+
+
+def after_unavailable(health: Health, tested: tuple[str, ...]) -> Health:
+    """
+    A call was answered 500 or 503, or Planhat could not be reached.
+
+    Args:
+        tested: the tickets of the call.
+    """
+    fails = health.fails + 1
+    if health.mode:
+        return replace(health, fails=fails, mode="open", tested=())
+    if fails >= FAILURES_BEFORE_PROBE:
+        return replace(health, fails=fails, mode="probing", tested=tested)
+    return replace(health, fails=fails, tested=tested)
+
+
+def after_lone_failure(health: Health, ticket: str) -> tuple[Health, tuple[str, ...]]:
+    """
+    A ticket failed alone and was buried.
+
+    Returns:
+        The next health, and the tickets that go back because ten lone failures in a row are systemic (mostly none).
+    """
+    lone = (*(known for known in health.lone if known != ticket), ticket)
+    if len(lone) >= LONE_FAILURES_MAX:
+        return replace(health, lone=(), found=0, cleared=0), lone
+    return replace(health, lone=lone, found=health.found + 1), ()

@@ -1,0 +1,217 @@
+"""
+A part: what some of a ticket's changes say together. Parts join in any order, any number of times, to the same part.
+
+Every piece of a part is a join of its own: fields and refs by the later stamp, life by the later stamp with `purged`
+final, sightings by union, flags by or, arrivals by min or max. Hence `join` is commutative, associative, idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from gateway.core.change import FRESH, JOINED, Fresh, Json, Life, Stamp, UnknownFrame, decode_fresh, frames
+from gateway.core.history import Sighting, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GONE: Final = ("deleted", "purged")
+Valued = tuple[Stamp, Json]
+Lived = tuple[Stamp, Life]
+
+
+@dataclass(slots=True)
+class Part:
+    """
+    What some changes of one ticket say.
+
+    fields, refs: name -> (stamp, value); the value of the latest stamp.
+    life: the latest statement on the ticket's existence; None when nothing was said.
+    snapshot: the latest stamp of a complete snapshot among the changes.
+    thin_us, reread_us: arrival of the latest change that asks for a re-read, and of the latest re-read; 0 = none.
+    unstamped_us: arrival of the latest change without a usable stamp that is no re-read; 0 = none.
+    future: changes whose stamp lay too far ahead and was not used.
+    first_us: the earliest arrival; the ticket's place in the queue.
+    """
+
+    connection: str = ""
+    fields: dict[str, Valued] = field(default_factory=dict)
+    refs: dict[str, Valued] = field(default_factory=dict)
+    life: Lived | None = None
+    sightings: frozenset[Sighting] = frozenset()
+    snapshot: Stamp | None = None
+    creation: bool = False
+    history_known: bool = False
+    created_at_ms: int | None = None
+    thin_us: int = 0
+    reread_us: int = 0
+    unstamped_us: int = 0
+    future: int = 0
+    first_us: int = 0
+
+
+def part_of(fresh: Fresh, arrival_us: int) -> Part:
+    """Make the part of one fresh change that arrived at `arrival_us` (Unix µs)."""
+    stamp = fresh.stamp(arrival_us)
+    gone = fresh.life in GONE
+    fields: dict[str, Json] = {} if gone else orjson.loads(fresh.fields)
+    seen = {Sighting(int(at), 0, str(status)) for at, status in fresh.history}
+    status = fields.get("status")
+    if fresh.sighting and isinstance(status, str) and status:
+        seen.add(Sighting(stamp.at_ms, stamp.tie, status))
+    return Part(
+        connection=fresh.connection,
+        fields={name: (stamp, value) for name, value in fields.items()},
+        refs={} if gone else {name: (stamp, value) for name, value in fresh.refs.items()},
+        life=(stamp, fresh.life) if fresh.life else None,
+        sightings=frozenset(seen),
+        snapshot=stamp if fresh.complete and not gone else None,
+        creation=fresh.creation,
+        history_known=fresh.history_known,
+        created_at_ms=fresh.created_at_ms,
+        thin_us=arrival_us if fresh.thin else 0,
+        reread_us=arrival_us if fresh.reread else 0,
+        unstamped_us=0 if stamp.stamped or fresh.reread or not fields else arrival_us,
+        future=0 if stamp.stamped or fresh.updated_at_ms is None else 1,
+        first_us=arrival_us,
+    )
+
+
+def later_life(one: Lived | None, other: Lived | None) -> Lived | None:
+    """Give the statement that holds: `purged` is final, else the later stamp (a delete beats an update at a tie)."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda lived: (lived[1] == "purged", lived[0], lived[1]))
+
+
+def _later(one: dict[str, Valued], other: dict[str, Valued]) -> dict[str, Valued]:
+    joined = dict(one)
+    for name, valued in other.items():
+        if name not in joined or valued[0] > joined[name][0]:
+            joined[name] = valued
+    return joined
+
+
+def join(one: Part, other: Part) -> Part:
+    """Say in one part what both say."""
+    arrivals = [us for us in (one.first_us, other.first_us) if us]
+    stamps = [stamp for stamp in (one.snapshot, other.snapshot) if stamp]
+    created = [ms for ms in (one.created_at_ms, other.created_at_ms) if ms is not None]
+    return Part(
+        connection=max(one.connection, other.connection),
+        fields=_later(one.fields, other.fields),
+        refs=_later(one.refs, other.refs),
+        life=later_life(one.life, other.life),
+        sightings=trim(one.sightings | other.sightings),
+        snapshot=max(stamps, default=None),
+        creation=one.creation or other.creation,
+        history_known=one.history_known or other.history_known,
+        created_at_ms=min(created, default=None),
+        thin_us=max(one.thin_us, other.thin_us),
+        reread_us=max(one.reread_us, other.reread_us),
+        unstamped_us=max(one.unstamped_us, other.unstamped_us),
+        future=max(one.future, other.future),
+        first_us=min(arrivals, default=0),
+    )
+
+
+def read(value: bytes) -> Part:
+    """
+    Read a ticket's value (any frames) into one part.
+
+    Raises:
+        UnknownFrame: a frame of another release, or bytes that are no frames: leave the ticket alone.
+    """
+    joined = Part()
+    for arrival_us, payload in frames(value):
+        joined = join(joined, decode(payload, arrival_us))
+    return joined
+
+
+def decode(payload: bytes, arrival_us: int) -> Part:
+    """
+    Read one payload.
+
+    Raises:
+        UnknownFrame: another version or damaged bytes.
+    """
+    if payload[0] == FRESH:
+        try:
+            return part_of(decode_fresh(payload), arrival_us)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnknownFrame(f"damaged frame: {error}") from error
+    if payload[0] != JOINED:
+        raise UnknownFrame(f"frame version {payload[0]}")
+    try:
+        return _decode_joined(orjson.loads(payload[1:]), arrival_us)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UnknownFrame(f"damaged frame: {error}") from error
+
+
+def _decode_joined(data: dict[str, Any], arrival_us: int) -> Part:
+    stamps = [Stamp(*row) for row in data["s"]]
+    life = data.get("l")
+    return Part(
+        connection=data["c"],
+        fields={name: (stamps[index], value) for name, (index, value) in data["f"].items()},
+        refs={name: (stamps[index], value) for name, (index, value) in data["r"].items()},
+        life=(stamps[life[0]], life[1]) if life else None,
+        sightings=frozenset(Sighting(*row) for row in data["h"]),
+        snapshot=stamps[data["n"]] if data.get("n") is not None else None,
+        creation=data["cr"],
+        history_known=data["hk"],
+        created_at_ms=data["ca"],
+        thin_us=data["t"],
+        reread_us=data["rr"],
+        unstamped_us=data["u"],
+        future=data["fu"],
+        first_us=arrival_us,
+    )
+
+
+class StampTable:
+    """Writes each distinct stamp once and gives its index; fields of one delivery share one."""
+
+    def __init__(self) -> None:
+        self.rows: list[Stamp] = []
+        self._index: dict[Stamp, int] = {}
+
+    def index(self, stamp: Stamp) -> int:
+        """Give the row of `stamp`, adding it when it is new."""
+        if stamp not in self._index:
+            self._index[stamp] = len(self.rows)
+            self.rows.append(stamp)
+        return self._index[stamp]
+
+
+def encode(part: Part) -> bytes:
+    """Write a part as a joined payload; its arrival (`first_us`) goes into the frame's head."""
+    table = StampTable()
+    data: dict[str, Any] = {
+        "c": part.connection,
+        "f": {name: (table.index(stamp), value) for name, (stamp, value) in part.fields.items()},
+        "r": {name: (table.index(stamp), value) for name, (stamp, value) in part.refs.items()},
+        "l": (table.index(part.life[0]), part.life[1]) if part.life else None,
+        "h": sorted(part.sightings),
+        "n": table.index(part.snapshot) if part.snapshot else None,
+        "cr": part.creation,
+        "hk": part.history_known,
+        "ca": part.created_at_ms,
+        "t": part.thin_us,
+        "rr": part.reread_us,
+        "u": part.unstamped_us,
+        "fu": part.future,
+    }
+    data["s"] = table.rows
+    return bytes((JOINED,)) + orjson.dumps(data, default=tuple)
+
+
+def join_all(parts: Iterable[Part]) -> Part:
+    """Join any number of parts."""
+    joined = Part()
+    for part in parts:
+        joined = join(joined, part)
+    return joined

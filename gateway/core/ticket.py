@@ -1,0 +1,242 @@
+"""
+The Planhat item of a folded ticket: which look-ups it wants, what it holds, whether it may be sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from gateway.core.change import FIELDS
+from gateway.core.fold import Folded, keeps
+from gateway.core.free_mail import company_domains
+from gateway.core.state import CLOSED, KEPT, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.core.change import Json
+
+REASONS: Final = {
+    "missing_email": "Planhat drops a ticket without the requester's e-mail silently",
+    "missing_company": "Planhat cannot place a new ticket without a company id, an organization's external id or a company mail domain",
+    "incomplete": "the deliveries hold only a part of a ticket that Planhat does not know yet",
+    "no_credentials": "the delivery says only that the ticket changed, and there are no helpdesk credentials to read it",
+    "not_found": "the helpdesk says that there is no such ticket",
+    "too_large": "the ticket alone is larger than BATCH_MAX_BYTES",
+    "refused": "Planhat refused this ticket when it was sent alone",
+    "unconfirmed": "Planhat counted fewer tickets than were sent, and a listing does not show this one",
+    "damaged": "the stored change cannot be read",
+}
+"""Why a ticket is a dead letter, in words a person can act on."""
+
+
+class Want(NamedTuple):
+    """One look-up: kind `user`, `organization` or `ticket`, and the helpdesk's id of it."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A helpdesk's user: address and name, None where the helpdesk has none."""
+
+    email: str | None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A helpdesk's organization: its mail domains, the external id, the name."""
+
+    domains: tuple[str, ...] = ()
+    external_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    Answers of look-ups. A key that is missing was not looked up; None says that the helpdesk has no such record.
+    """
+
+    people: Mapping[str, Person | None] = field(default_factory=dict)
+    companies: Mapping[str, Company | None] = field(default_factory=dict)
+
+
+def wants_reread(folded: Folded) -> bool:
+    """
+    Say whether the ticket must be read from the helpdesk: a thin or unstamped delivery came after the last re-read.
+    """
+    part = folded.part
+    return max(part.thin_us, part.unstamped_us) > part.reread_us
+
+
+def wants(folded: Folded) -> frozenset[Want]:
+    """Give the look-ups (people, organizations) that a complete item still lacks."""
+    if folded.action != "upsert":
+        return frozenset()
+    kept, fields, refs = folded.state.kept, folded.fields, folded.refs
+    wanted = set()
+    requester = refs.get("requester_id")
+    if requester and not folded.email_is_newest and ("requester_id" in folded.new_refs or not kept.get("email")):
+        wanted.add(Want("user", requester))
+    organization = refs.get("organization_id")
+    placed = "domains" in fields or "companyExternalId" in fields
+    known = kept.get("domains") or kept.get("companyExternalId")
+    if organization and not placed and ("organization_id" in folded.new_refs or not known):
+        wanted.add(Want("organization", organization))
+    assignee = refs.get("assignee_id")
+    if assignee and "assignee_id" in folded.new_refs and "agentEmail" not in fields:
+        wanted.add(Want("user", assignee))
+    return frozenset(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    What is sent of one ticket.
+
+    body: the item as JSON bytes, `history` included when it goes out.
+    fields_hash, history_hash: what the state remembers of it.
+    kept: the next `State.kept`.
+    status: the status word that the item carries, None when it carries none.
+    """
+
+    body: bytes
+    fields_hash: str
+    history_hash: str
+    kept: dict[str, Json]
+    status: str | None
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _people(folded: Folded, found: Found) -> dict[str, Json]:
+    """Give e-mail, name and agent: the changes' own values first, then the look-ups', then those sent before."""
+    fields, refs, kept = folded.fields, folded.refs, folded.state.kept
+    values: dict[str, Json] = {}
+    requester = refs.get("requester_id")
+    person = found.people.get(requester) if requester else None
+    if folded.email_is_newest or ("email" in fields and person is None):
+        values["email"] = fields["email"]
+    elif person is not None:
+        values["email"] = person.email
+        if "name" not in fields and person.name:
+            values["name"] = person.name
+    elif "requester_id" not in folded.new_refs or "@requester_id" not in kept:
+        values["email"] = kept.get("email")
+    assignee = refs.get("assignee_id")
+    if "agentEmail" not in fields and "assignee_id" in folded.new_refs:
+        agent = found.people.get(assignee) if assignee else None
+        if agent is not None:
+            values["agentEmail"] = agent.email
+        elif not assignee:
+            values["agentEmail"] = None
+    return values
+
+
+def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]:
+    """Give domains and external id: named ones first, then the organization's, then the mail domain's."""
+    fields, refs, kept = folded.fields, folded.refs, folded.state.kept
+    values = {name: fields[name] for name in ("companyId", "companyExternalId", "domains") if name in fields}
+    organization = refs.get("organization_id")
+    company = found.companies.get(organization) if organization else None
+    if company is not None:
+        if company.domains:
+            values.setdefault("domains", list(company.domains))
+        if company.external_id:
+            values.setdefault("companyExternalId", company.external_id)
+    elif "organization_id" not in folded.new_refs:
+        for name in ("companyExternalId", "companyId", "domains"):
+            if kept.get(name) and not (name == "domains" and email != kept.get("email") and not organization):
+                values.setdefault(name, kept[name])
+    elif not organization and kept.get("companyExternalId"):
+        values.setdefault("companyExternalId", None)
+    if not values.get("domains") and email and company_domains(email):
+        values["domains"] = list(company_domains(email))
+    return values
+
+
+def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_history: bool = True) -> Item:
+    """
+    Put the Planhat item together.
+
+    Args:
+        ticket: the `sourceId`, prefix included.
+        source: the connection's source name.
+        with_history: PLANHAT_HISTORY is `full`.
+    """
+    values = dict(folded.fields)
+    values.update(_people(folded, found))
+    email = values.get("email") or None
+    values["email"] = email
+    values.update(_company(folded, found, email))
+    item = {"sourceId": ticket, "source": source}
+    item.update({name: values[name] for name in FIELDS if name in values and (name != "email" or email)})
+    fields_hash = _hash(orjson.dumps(item))
+    history_hash = folded.state.history_hash
+    if with_history and folded.history is not None:
+        history_hash = _hash(orjson.dumps(folded.history))
+        item["history"] = folded.history
+    kept = {name: values[name] for name in KEPT if values.get(name)}
+    kept.update({"@" + name: value for name, value in folded.refs.items()})
+    status = values.get("status")
+    return Item(orjson.dumps(item), fields_hash, history_hash, kept, status if isinstance(status, str) else None)
+
+
+def unchanged(folded: Folded, item: Item) -> bool:
+    """Say whether Planhat was already sent exactly this. Never to be asked for a ticket in doubt."""
+    state = folded.state
+    nothing_new = not folded.fields and not folded.new_refs
+    return (
+        state.sent
+        and not state.gone
+        and item.history_hash == state.history_hash
+        and (nothing_new or item.fields_hash == state.fields_hash)
+    )
+
+
+def screen(folded: Folded, item: Item, *, max_bytes: int) -> str | None:
+    """
+    Say why an item must not be sent, a key of `REASONS`; None when it may.
+
+    Source: facts of the ticket endpoint: no e-mail = dropped silently; a create needs a company key.
+    """
+    if not item.kept.get("email"):
+        return "missing_email"
+    if not folded.complete:
+        return "incomplete"
+    creates = folded.new or folded.state.gone
+    if creates and not any(item.kept.get(name) for name in ("domains", "companyExternalId", "companyId")):
+        return "missing_company"
+    if len(item.body) > max_bytes:
+        return "too_large"
+    return None
+
+
+def after_upsert(folded: Folded, item: Item, planhat_id: str | None) -> State:
+    """Give the state to write once Planhat has the item. `planhat_id` is what its answer told, if anything."""
+    state = folded.state
+    return replace(
+        state,
+        kept=item.kept,
+        fields_hash=item.fields_hash,
+        history_hash=item.history_hash,
+        planhat_id=planhat_id or (None if state.gone else state.planhat_id),
+        sent=True,
+        gone=False,
+        dropped=None,
+        closed=state.closed if item.status is None else item.status in CLOSED,
+    )
+
+
+def after_delete(folded: Folded) -> State:
+    """Give the state to write once Planhat has the ticket no more."""
+    return replace(folded.state, planhat_id=None, fields_hash="", history_hash="", gone=True, kept=keeps(folded))

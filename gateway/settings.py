@@ -1,0 +1,435 @@
+"""
+What the environment says, read and checked once at boot.
+
+`from_env` finds every fault before it complains, so that one start tells the administrator everything that is wrong.
+`SETTINGS` is the table that documentation and tests read; `workers/settings.py` holds the far bank's. Only these two
+modules read the environment; the gateway never reads a Planhat token or a helpdesk's API credentials.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from urllib.parse import urlsplit
+
+from gateway.errors import ConfigurationError
+from gateway.sources import SOURCES
+from gateway.sources.base import Auth, Connection, OnDelete
+from gateway.store.pending import Limits
+from gateway.telemetry import FORMATS, LEVELS, Format, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECRET_MIN: Final = 16
+"""Characters; a shorter secret is refused at boot."""
+
+Room = Literal["web", "store", "log", "connection", "planhat", "batch", "helpdesk", "cli"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    One row of the settings table.
+
+    name: as in the environment; `<SOURCE>` stands for a source's name in upper case.
+    default: what holds when it is not set, as text; None when nothing does.
+    unit: "" for plain text.
+    meaning: one phrase.
+    room: which part of the system reads it.
+    """
+
+    name: str
+    default: str | None
+    unit: str
+    meaning: str
+    room: Room
+
+
+MIB: Final = 1024 * 1024
+DAY_S: Final = 86_400
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting("PORT", "8000", "", "port of the web process", "web"),
+    Setting("WEB_CONCURRENCY", "1", "processes", "web server processes on one machine", "web"),
+    Setting("REDIS_URL", None, "", "redis://, rediss:// or redis+sentinel:// address; web and worker need it", "store"),
+    Setting("REDIS_TLS_VERIFY", "1", "0 or 1", "0 accepts a self-signed certificate", "store"),
+    Setting("WEBHOOK_TOLERANCE_S", "300", "s", "signed timestamps further off are refused", "web"),
+    Setting("WEBHOOK_MAX_BODY_BYTES", "1048576", "bytes", "largest webhook body; larger ones get 413", "web"),
+    Setting("PENDING_MAX_TICKETS", "1000000", "tickets", "backlog above which hooks get 503", "store"),
+    Setting("DEDUPE_TTL_S", "86400", "s", "how long a delivery id is remembered", "store"),
+    Setting("TICKET_MEMORY_TTL_S", "7776000", "s", "how long the last-sent state of a closed ticket is kept", "store"),
+    Setting("DEAD_LETTER_TTL_S", "2592000", "s", "how long a dead letter is kept", "store"),
+    Setting("DEAD_LETTER_MAX", "100000", "tickets", "dead letters above which nothing more is taken in", "store"),
+    Setting("CONSOLE_PASSWORD", None, "", "switches the operator console on", "web"),
+    Setting("METRICS_TOKEN", None, "", "bearer token that /metrics then demands", "web"),
+    Setting("LOG_LEVEL", "info", "", "debug, info, warning or error", "log"),
+    Setting("LOG_FORMAT", "json", "", "json or text", "log"),
+    Setting("GATEWAY_CONFIG", None, "", "path of a TOML file; comes in a later release", "connection"),
+    Setting("<SOURCE>_WEBHOOK_SECRET", None, "", "makes a connection; a comma-separated list rotates", "connection"),
+    Setting("<SOURCE>_AUTH", "signature", "", "signature or bearer", "connection"),
+    Setting("<SOURCE>_ON_DELETE", "delete", "", "delete, close or ignore", "connection"),
+    Setting("<SOURCE>_SOURCE_ID_PREFIX", "<connection>:", "", "put before every sourceId; may be empty", "connection"),
+    Setting("ZENDESK_SUBDOMAIN", None, "", "makes links to tickets", "connection"),
+    Setting("FRESHDESK_DOMAIN", None, "", "makes links to tickets", "connection"),
+    Setting("ZENDESK_ACCOUNT_ID", None, "", "bodies of another account are refused", "connection"),
+    Setting("ZENDESK_ALLOW_TEST_SECRET", "0", "0 or 1", "1 also accepts Zendesk's public test secret", "connection"),
+)
+
+FAR_BANK: Final = frozenset(
+    {
+        "PLANHAT_API_TOKEN",
+        "PLANHAT_API_URL",
+        "PLANHAT_CALLS_PER_MINUTE",
+        "PLANHAT_MAX_IN_FLIGHT",
+        "PLANHAT_TIMEOUT_S",
+        "PLANHAT_HOLD_S",
+        "PLANHAT_HISTORY",
+        "BATCH_MAX_ITEMS",
+        "BATCH_MAX_BYTES",
+        "BATCH_QUIET_S",
+        "BATCH_MAX_WAIT_S",
+        "ZENDESK_API_EMAIL",
+        "ZENDESK_API_TOKEN",
+        "FRESHDESK_API_KEY",
+        "PUBLIC_URL",
+    }
+)
+"""Names that the gateway leaves to the workers and the command line; only known here so as not to call them misspelt."""
+
+TEST_SECRET: Final = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105  public: Zendesk prints it
+"""What Zendesk signs "Test webhook" with before the webhook is saved. Source: Zendesk, "Verifying webhooks"."""
+
+LINK_SETTING: Final = {"zendesk": "ZENDESK_SUBDOMAIN", "freshdesk": "FRESHDESK_DOMAIN", "freshservice": "FRESHSERVICE_DOMAIN"}
+
+_OURS: Final = ("WEBHOOK_", "PENDING_", "DEDUPE_", "DEAD_LETTER_", "PLANHAT_", "BATCH_", "TICKET_MEMORY_")
+_CLOSE: Final = 0.88
+_SIZE: Final = re.compile(r"([0-9]{1,15})\s*(KiB|MiB|GiB)?")
+_SIZES: Final = {None: 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
+_INTEGER: Final = re.compile(r"-?[0-9]{1,15}")
+_NUMBER: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+class Reader:
+    """
+    Takes settings out of an environment and collects what is wrong with them.
+
+    A setting that is blank counts as not set, since compose files and dashboards pass unset ones on as "".
+    Every method gives a usable value, the default after a fault; `faults` tells afterwards.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+
+    def fault(self, sentence: str) -> None:
+        """Note what must be changed before anything can start."""
+        self.faults.append(sentence)
+
+    def text(self, name: str) -> str | None:
+        """Give a setting without the blanks around it; None when it is not set."""
+        return self.environ.get(name, "").strip() or None
+
+    def integer(self, name: str, default: int, low: int, high: int, unit: str = "") -> int:
+        """Give a whole number between `low` and `high`, both allowed."""
+        raw = self.text(name)
+        if raw is None:
+            return default
+        if _INTEGER.fullmatch(raw) and low <= int(raw) <= high:
+            return int(raw)
+        self.fault(f"{name} must be a whole number {_range(low, high, unit)}, for example {name}={default}.")
+        return default
+
+    def number(self, name: str, default: float, low: float, high: float, unit: str = "") -> float:
+        """Give a number between `low` and `high`, both allowed."""
+        raw = self.text(name)
+        if raw is None:
+            return default
+        if _NUMBER.fullmatch(raw) and low <= float(raw) <= high:
+            return float(raw)
+        self.fault(f"{name} must be a number {_range(low, high, unit)}, for example {name}={default:g}.")
+        return default
+
+    def size(self, name: str, default: int, low: int, high: int) -> int:
+        """Give a number of bytes, written plainly or with KiB, MiB, GiB."""
+        raw = self.text(name)
+        if raw is None:
+            return default
+        found = _SIZE.fullmatch(raw)
+        if found and low <= (size := int(found[1]) * _SIZES[found[2]]) <= high:
+            return size
+        self.fault(f"{name} must be a size {_range(low, high, 'bytes')}, for example {name}={default} or {name}=1MiB.")
+        return default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Give a switch."""
+        raw = (self.text(name) or ("1" if default else "0")).lower()
+        if raw in ("1", "true", "yes", "on"):
+            return True
+        if raw in ("0", "false", "no", "off"):
+            return False
+        self.fault(f"{name} must be 1 or 0.")
+        return default
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """Give one of a few words, upper or lower case."""
+        raw = (self.text(name) or default).lower()
+        if raw in choices:
+            return raw
+        self.fault(f"{name} must be one of {', '.join(choices)}.")
+        return default
+
+    def done(self) -> None:
+        """
+        Stop here when anything was wrong.
+
+        Raises:
+            ConfigurationError: with every fault found so far.
+        """
+        if self.faults:
+            raise ConfigurationError(self.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How this process writes its log."""
+
+    level: Level = "info"
+    form: Format = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How to reach Redis and how much may lie there; the same in every process. `redis_url` is None when not set."""
+
+    redis_url: str | None = field(repr=False)
+    tls_verify: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What the web process alone reads."""
+
+    port: int = 8000
+    concurrency: int = 1
+    max_body_bytes: int = MIB
+    console_password: str | None = field(default=None, repr=False)
+    metrics_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    Everything the gateway knows at boot.
+
+    warnings: sentences for the administrator about settings that are legal and probably not meant.
+    """
+
+    store: StoreSettings
+    web: WebSettings
+    log: LogSettings
+    connections: tuple[Connection, ...]
+    warnings: tuple[str, ...] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Give every secret value, for the log's redaction."""
+        found = [secret for connection in self.connections for secret in connection.secrets]
+        found += [one for one in (self.web.console_password, self.web.metrics_token) if one]
+        if self.store.redis_url and (password := urlsplit(self.store.redis_url).password):
+            found.append(password)
+        return tuple(found)
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """
+    Read every setting of the gateway.
+
+    Args:
+        environ: names and values as the process got them.
+    Raises:
+        ConfigurationError: with every fault at once, each a sentence that names the setting and says what to do.
+    """
+    read = Reader(environ)
+    if read.text("GATEWAY_CONFIG"):
+        read.fault(
+            "GATEWAY_CONFIG is set, but configuration files come in a later release: "
+            "remove it and set <SOURCE>_WEBHOOK_SECRET and the other variables instead."
+        )
+    store = store_from(read)
+    web = _web(read)
+    log = log_from(read)
+    connections = _connections(read)
+    read.warnings += _misspelt(environ)
+    read.done()
+    return Settings(store, web, log, connections, tuple(read.warnings))
+
+
+def from_process() -> Settings:
+    """Read the settings of this process. Raises ConfigurationError like `from_env`."""
+    return from_env(os.environ)
+
+
+def require_redis(settings: Settings) -> str:
+    """
+    Give the address of Redis, for the processes that cannot do without.
+
+    Raises:
+        ConfigurationError: REDIS_URL is not set.
+    """
+    if settings.store.redis_url is None:
+        raise ConfigurationError(
+            "REDIS_URL is not set: give the address of a Redis >= 7 or Valkey, for example "
+            "REDIS_URL=redis://localhost:6379/0 (`planhat-gateway demo` and `up` bring their own)."
+        )
+    return settings.store.redis_url
+
+
+def store_from(read: Reader) -> StoreSettings:
+    """Read what both banks need to reach the bridge."""
+    url = read.text("REDIS_URL")
+    if url is not None and not url.startswith(("redis://", "rediss://", "redis+sentinel://", "unix://")):
+        read.fault("REDIS_URL must begin with redis://, rediss:// or redis+sentinel://, as Redis providers print it.")
+    tls_verify = read.flag("REDIS_TLS_VERIFY", default=True)
+    limits = Limits(
+        pending_max_tickets=read.integer("PENDING_MAX_TICKETS", 1_000_000, 1, 100_000_000, "tickets"),
+        dedupe_ttl_s=read.integer("DEDUPE_TTL_S", DAY_S, 1, 365 * DAY_S, "seconds"),
+        ticket_memory_ttl_s=read.integer("TICKET_MEMORY_TTL_S", 90 * DAY_S, 1, 3650 * DAY_S, "seconds"),
+        dead_letter_ttl_s=read.integer("DEAD_LETTER_TTL_S", 30 * DAY_S, 1, 3650 * DAY_S, "seconds"),
+        dead_letter_max=read.integer("DEAD_LETTER_MAX", 100_000, 1, 100_000_000, "tickets"),
+    )
+    return StoreSettings(url, tls_verify, limits)
+
+
+def log_from(read: Reader) -> LogSettings:
+    """Read how a process writes its log."""
+    level = cast("Level", read.choice("LOG_LEVEL", "info", LEVELS))
+    return LogSettings(level, cast("Format", read.choice("LOG_FORMAT", "json", FORMATS)))
+
+
+def _web(read: Reader) -> WebSettings:
+    if "METRICS_TOKEN" in read.environ and read.text("METRICS_TOKEN") is None:
+        read.fault("METRICS_TOKEN is set but empty, which would open /metrics to everybody: give it a value or remove it.")
+    password = read.text("CONSOLE_PASSWORD")
+    if password is not None and len(password) < SECRET_MIN:
+        read.warnings.append(f"CONSOLE_PASSWORD has fewer than {SECRET_MIN} characters: it can be guessed; choose a longer one.")
+    return WebSettings(
+        port=read.integer("PORT", 8000, 0, 65_535),
+        concurrency=read.integer("WEB_CONCURRENCY", 1, 1, 64, "processes"),
+        max_body_bytes=read.size("WEBHOOK_MAX_BODY_BYTES", MIB, 1024, 64 * MIB),
+        console_password=password,
+        metrics_token=read.text("METRICS_TOKEN"),
+    )
+
+
+def _connections(read: Reader) -> tuple[Connection, ...]:
+    tolerance_s = read.integer("WEBHOOK_TOLERANCE_S", 300, 1, DAY_S, "seconds")
+    made = [one for source in SOURCES if (one := _connection(read, source, tolerance_s)) is not None]
+    for at, one in enumerate(made):
+        for other in made[:at]:
+            if one.prefix == other.prefix and one.destination == other.destination:
+                first, second = f"{other.source.upper()}_SOURCE_ID_PREFIX", f"{one.source.upper()}_SOURCE_ID_PREFIX"
+                read.fault(
+                    f"{first} and {second} are the same ({one.prefix!r}): Planhat keys tickets by sourceId alone, so ticket 1 of "
+                    f"{other.name} and ticket 1 of {one.name} would overwrite each other; give each its own prefix."
+                )
+    return tuple(made)
+
+
+def _connection(read: Reader, source: str, tolerance_s: int) -> Connection | None:
+    upper = source.upper()
+    auth = cast("Auth", read.choice(f"{upper}_AUTH", "signature", ("signature", "bearer")))
+    on_delete = cast("OnDelete", read.choice(f"{upper}_ON_DELETE", "delete", ("delete", "close", "ignore")))
+    prefix = read.environ.get(f"{upper}_SOURCE_ID_PREFIX", f"{source}:").strip()
+    if len(prefix) > 64 or not prefix.isprintable():
+        read.fault(f"{upper}_SOURCE_ID_PREFIX must be at most 64 printable characters.")
+    account_id = read.text("ZENDESK_ACCOUNT_ID") if source == "zendesk" else None
+    if account_id is not None and not (account_id.isascii() and account_id.isdigit()):
+        read.fault("ZENDESK_ACCOUNT_ID must be the number that Zendesk sends as account_id, digits only.")
+    allow_test = source == "zendesk" and read.flag("ZENDESK_ALLOW_TEST_SECRET", default=False)
+    subdomain = _subdomain(read, source)
+    if f"{upper}_WEBHOOK_SECRET" not in read.environ:
+        for name in (f"{upper}_AUTH", f"{upper}_ON_DELETE", f"{upper}_SOURCE_ID_PREFIX"):
+            if name in read.environ:
+                read.warnings.append(f"{name} has no effect without {upper}_WEBHOOK_SECRET, which makes the connection {source}.")
+        return None
+    secrets = _secrets(read, source, auth)
+    if allow_test:
+        secrets += (TEST_SECRET,)
+        read.warnings.append("ZENDESK_ALLOW_TEST_SECRET=1 accepts webhooks that anybody can sign: remove it after the test.")
+    return Connection(
+        name=source,
+        source=source,
+        secrets=secrets,
+        auth=auth,
+        on_delete=on_delete,
+        prefix=prefix,
+        subdomain=subdomain,
+        account_id=account_id,
+        tolerance_s=tolerance_s,
+    )
+
+
+def _subdomain(read: Reader, source: str) -> str | None:
+    name = LINK_SETTING.get(source)
+    value = read.text(name) if name else None
+    if value is None or name is None:
+        return None
+    host = value.removeprefix("https://").removeprefix("http://").rstrip("/").lower()
+    if not _HOST.fullmatch(host):
+        read.fault(f"{name} must be a subdomain or host name such as acme or acme.{source}.com, without a path.")
+        return None
+    return host.removesuffix(".zendesk.com") if source == "zendesk" else host
+
+
+def _secrets(read: Reader, source: str, auth: Auth) -> tuple[str, ...]:
+    name = f"{source.upper()}_WEBHOOK_SECRET"
+    found: list[str] = []
+    for number, entry in enumerate(read.environ[name].split(","), 1):
+        secret = entry.strip()
+        where = name if "," not in read.environ[name] else f"Entry {number} of {name}"
+        if not secret:
+            read.fault(f"{where} is empty: give the signing secret of {source}, or remove {name if where == name else 'the comma'}.")
+        elif len(secret) < SECRET_MIN:
+            read.fault(f"{where} has fewer than {SECRET_MIN} characters: copy it whole from {source}, or make a longer one.")
+        elif complaint := SOURCES[source].check_secret(secret, auth):
+            read.fault(f"{where}: {complaint}")
+        elif secret not in found:
+            found.append(secret)
+    return tuple(found)
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Name what looks like one of our settings and is none; its value is never shown."""
+    known = {setting.name for setting in SETTINGS if "<" not in setting.name} | FAR_BANK
+    suffixes = [setting.name.removeprefix("<SOURCE>") for setting in SETTINGS if "<" in setting.name] + ["_API_URL"]
+    known |= {source.upper() + suffix for source in SOURCES for suffix in suffixes}
+    ours = (*_OURS, *(f"{source.upper()}_" for source in SOURCES))
+    said: list[str] = []
+    for name in sorted(environ.keys() - known - set(LINK_SETTING.values())):
+        close = difflib.get_close_matches(name, known, 1, _CLOSE)
+        if close:
+            said.append(f"{name} is not a setting of this gateway and has no effect: did you mean {close[0]}?")
+        elif name.endswith("_WEBHOOK_SECRET"):
+            said.append(f"{name} has no effect: this release knows the sources {', '.join(sorted(SOURCES))}.")
+        elif name.startswith(ours):
+            said.append(f"{name} is not a setting of this gateway and has no effect.")
+    return said
+
+
+def _range(low: float, high: float, unit: str) -> str:
+    return f"between {_figure(low)} and {_figure(high)}{' ' if unit else ''}{unit}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def table() -> list[dict[str, Any]]:
+    """Give the settings table as plain rows, for documentation."""
+    return [{name: getattr(setting, name) for name in Setting.__slots__} for setting in SETTINGS]

@@ -1,0 +1,152 @@
+"""
+What a source adapter is: pure functions from a request to changes.
+
+An adapter is a module-level `Source` object, one per helpdesk, registered in `gateway/sources/__init__.py`. It does no
+I/O, reads no clock (`now_s` is an argument) and knows nothing of Redis or HTTP servers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from gateway.core.change import Change, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Auth = Literal["signature", "bearer"]
+OnDelete = Literal["delete", "close", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    One HTTP request as an adapter sees it.
+
+    method: upper case.
+    headers: `(lower-case name, value)` in order of arrival, decoded as latin-1; a name may stand more than once.
+    query: the raw query string without "?".
+    body: the raw bytes, already under the cap.
+    """
+
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    query: str
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Give the first value of a header (lower-case name), None when absent."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def count(self, name: str) -> int:
+        """How often a header (lower-case name) stands in the request."""
+        return sum(1 for key, _ in self.headers if key == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """
+    A configured source.
+
+    secrets: every accepted secret as text, current first; never empty for a connection that serves requests.
+    prefix: put before every ticket id to make `sourceId`.
+    subdomain: the helpdesk's subdomain or domain, for links; None when not configured.
+    account_id: the helpdesk's account id that bodies must carry, where the source has one; None accepts any.
+    """
+
+    name: str
+    source: str
+    secrets: tuple[str, ...] = field(repr=False)
+    auth: Auth = "signature"
+    on_delete: OnDelete = "delete"
+    prefix: str = ""
+    subdomain: str | None = None
+    account_id: str | None = None
+    tolerance_s: int = 300
+    destination: str = "planhat"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that a sender demands in its own shape (handshakes, acknowledgements)."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """
+    What a body means.
+
+    changes: one per ticket and statement; empty when the delivery means nothing for tickets.
+    ignored: why nothing is done, one short phrase; "" when there are changes.
+    """
+
+    changes: tuple[Change, ...] = ()
+    ignored: str = ""
+
+
+class Source(Protocol):
+    """
+    One helpdesk's adapter.
+
+    Every method is total: `verify` raises only VerificationError, `normalize` only UnreadablePayload, `delivery_id`
+    and `handshake` nothing, whatever bytes they get.
+    """
+
+    name: str
+    """The folder name under samples/, also the prefix of its settings in upper case."""
+
+    methods: tuple[str, ...]
+    """HTTP methods besides POST that a handshake needs, such as ("OPTIONS",)."""
+
+    content_types: tuple[str, ...]
+    """Media types taken, without parameters; anything else is answered 415."""
+
+    def handshake(self, request: Request, connection: Connection) -> Reply | None:
+        """Answer a sender's handshake; None when the request is none."""
+
+    def check_secret(self, secret: str, auth: Auth) -> str | None:
+        """Say at boot what is wrong with a configured secret, one sentence without the secret; None when it is fine."""
+
+    def verify(self, request: Request, connection: Connection, now_s: float) -> None:
+        """Prove that the request comes from the helpdesk. Runs on raw bytes, before any parsing."""
+
+    def delivery_id(self, request: Request, payload: Json) -> str | None:
+        """Give the sender's own id of this delivery, stable over its retries; None when the sender has none."""
+
+    def parse(self, request: Request) -> Json:
+        """Read the body once. Raises UnreadablePayload."""
+
+    def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:
+        """Turn a parsed body into changes. Raises UnreadablePayload."""
+
+    def acknowledge(self, *, stored: bool) -> Reply | None:
+        """Give the body a sender demands instead of ours; None for the usual JSON."""
+
+
+NEEDS: Final = ("requester_email", "requester_name", "agent_email", "company", "tags", "ticket")
+"""The words of `needs_lookup`, as `map try` prints them."""
+
+
+def needs_lookup(change: Change) -> tuple[str, ...]:
+    """
+    What a complete record of this ticket still lacks, judged by the payload alone.
+
+    Returns:
+        Words of `NEEDS`, in the order ticket, requester_email, company, agent_email. Empty for deletions.
+    """
+    if change.life in ("deleted", "purged"):
+        return ()
+    fields, refs = change.fields, change.refs
+    needs = ["ticket"] if change.thin else []
+    if not fields.get("email"):
+        needs.append("requester_email")
+    if refs.get("organization_id") and not (fields.get("domains") or fields.get("companyExternalId")):
+        needs.append("company")
+    if refs.get("assignee_id") and not fields.get("agentEmail"):
+        needs.append("agent_email")
+    return tuple(needs)

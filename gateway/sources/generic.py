@@ -1,0 +1,191 @@
+"""
+Your own system: Standard Webhooks or a bearer token around tickets in Planhat's own words, bare or as CloudEvents.
+
+The only source whose body is our contract (DESIGN §1), so wrong types are refused with the field's name. Keys that
+are no fields are passed over: own data belongs under `custom`.
+
+Wire: `{"type": "ticket.created|updated|upserted|deleted", "timestamp": ISO 8601, "data": {...} or [{...}, up to 500]}`.
+Source: DESIGN §1 "Your own system"; standard_webhooks.py, cloudevents.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.core.change import Change
+from gateway.errors import UnreadablePayload
+from gateway.sources import standard_webhooks
+from gateway.sources.base import Normalized
+from gateway.sources.cloudevents import BATCH, STRUCTURED, Event, consent, event_id, events
+from gateway.sources.reading import identifier, instant_us, json_payload, mail_address, text, word
+from gateway.sources.signing import bearer, check_token, refuse_doubles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.core.change import Json, Life
+    from gateway.sources.base import Auth, Connection, Reply, Request, Source
+
+ITEMS_MAX: Final = 500
+HISTORY_MAX: Final = 1000
+BEARER_MIN: Final = 16
+KINDS: Final[Mapping[str, tuple[Life, bool]]] = {
+    "ticket.created": ("live", True),
+    "ticket.updated": ("", False),
+    "ticket.upserted": ("live", False),
+    "ticket.deleted": ("deleted", False),
+}
+"""Type -> (what it says of the ticket's existence, whether it is about the creation)."""
+
+TEXTS: Final = (
+    "title",
+    "description",
+    "url",
+    "type",
+    "severity",
+    "product",
+    "status",
+    "email",
+    "name",
+    "agentEmail",
+    "companyExternalId",
+    "companyId",
+)
+LISTS: Final = ("tags", "domains")
+EXPECTED: Final = f"Expected a JSON object with type (one of {', '.join(KINDS)}), timestamp and data."
+
+
+class _Generic:
+    """The adapter; see the module's docstring."""
+
+    name = "generic"
+    methods: tuple[str, ...] = ("OPTIONS",)
+    content_types: tuple[str, ...] = ("application/json", STRUCTURED, BATCH)
+
+    def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002
+        """Agree to be sent CloudEvents."""
+        return consent(request)
+
+    def check_secret(self, secret: str, auth: Auth) -> str | None:
+        """A signing secret is base64 of at least 24 bytes, a bearer token at least 16 characters."""
+        if any(mark.isspace() for mark in secret):
+            return "the secret must not contain white space"
+        if auth == "bearer":
+            return None if len(secret) >= BEARER_MIN else f"a bearer token must have at least {BEARER_MIN} characters"
+        if standard_webhooks.key(secret) is None:
+            return "the secret must be whsec_ followed by base64 of at least 24 random bytes"
+        return None
+
+    def verify(self, request: Request, connection: Connection, now_s: float) -> None:
+        """
+        The body is signed as Standard Webhooks 1.0, or the request shows the token where `auth` is `bearer`.
+
+        Wire: `webhook-id`, `webhook-timestamp`, `webhook-signature` (or `svix-`); `Authorization: Bearer TOKEN`.
+        Raises:
+            VerificationError: see `standard_webhooks.verify`; `missing_token`, `bad_token`, `doubled_header`.
+        """
+        if connection.auth == "bearer":
+            refuse_doubles(request, ("webhook-id", "svix-id"))
+            check_token(connection.secrets, (bearer(request),))
+        else:
+            standard_webhooks.verify(request, connection, now_s)
+
+    def delivery_id(self, request: Request, payload: Json) -> str | None:
+        """Give `webhook-id`; a CloudEvent without one is known by its source and id."""
+        return standard_webhooks.message_id(request) or event_id(payload, request)
+
+    def parse(self, request: Request) -> Json:
+        """Read the body. Raises UnreadablePayload."""
+        return json_payload(request.body)
+
+    def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:
+        """
+        Give one change per item, all or none.
+
+        Raises:
+            UnreadablePayload: `not_a_ticket_event`, `unknown_type`, `too_many_items`, `no_ticket_id`, `bad_field`,
+                `bad_cloudevent`.
+        """
+        changes: list[Change] = []
+        ignored = "no events in the batch"
+        for event in events(payload, request) or [_envelope(payload)]:
+            kind, moment, data = _unwrapped(event)
+            if not isinstance(kind, str):
+                raise UnreadablePayload("not_a_ticket_event", EXPECTED)
+            if kind in KINDS:
+                changes += _changes(kind, moment, data, connection)
+                ignored = "no items in data"
+            elif kind.lower().startswith("ticket."):
+                raise UnreadablePayload("unknown_type", f"type {kind[:80]!r} is none of {', '.join(KINDS)}.")
+            else:
+                ignored = f"type {kind[:80]!r} is about no ticket"
+        if len(changes) > ITEMS_MAX:
+            raise UnreadablePayload("too_many_items", f"One request may hold {ITEMS_MAX} items, not {len(changes)}.")
+        return Normalized(tuple(changes), "" if changes else ignored)
+
+    def acknowledge(self, *, stored: bool) -> Reply | None:  # noqa: ARG002
+        """Any 2xx will do."""
+        return None
+
+
+SOURCE: Final[Source] = _Generic()
+
+
+def _envelope(payload: Json) -> Event:
+    if not isinstance(payload, dict) or "type" not in payload:
+        raise UnreadablePayload("not_a_ticket_event", EXPECTED)
+    return Event(payload["type"], payload.get("timestamp"), payload.get("data"))
+
+
+def _unwrapped(event: Event) -> Event:
+    """Open our own envelope inside a CloudEvent: its type and time are the ones that were signed."""
+    data = event.data
+    if isinstance(data, dict) and "data" in data and isinstance(kind := data.get("type"), str) and kind in KINDS:
+        return Event(kind, data.get("timestamp", event.time), data["data"])
+    return event
+
+
+def _changes(kind: str, moment: Json, data: Json, connection: Connection) -> list[Change]:
+    items = data if isinstance(data, list) else [data]
+    if len(items) > ITEMS_MAX:
+        raise UnreadablePayload("too_many_items", f"data may hold {ITEMS_MAX} items, not {len(items)}.")
+    event_at_us = None if moment is None else instant_us(moment)
+    if moment is not None and event_at_us is None:
+        raise UnreadablePayload("bad_field", "timestamp must be an ISO 8601 time with a zone, such as ...T10:00:00Z.")
+    return [_Item(item, f"item {number}: ").change(kind, event_at_us, connection) for number, item in enumerate(items)]
+
+
+class _Item(NamedTuple):
+    """One ticket of `data`; `where` stands before every complaint about it."""
+
+    row: Json
+    where: str
+
+    def change(self, kind: str, event_at_us: int | None, connection: Connection) -> Change:
+        if not isinstance(self.row, dict):
+            raise UnreadablePayload("not_a_ticket_event", f"{self.where}data must be an object or a list of objects.")
+        shown = self.row.get("sourceId", self.row.get("id"))
+        if shown is None or shown == "":
+            raise UnreadablePayload("no_ticket_id", f"{self.where}sourceId (or id) is missing or empty.")
+        ticket = identifier(shown)
+        if ticket is None:
+            raise self.bad("sourceId", "a text or a whole number up to 2^53")
+        deleted = self.row.get("deleted")
+        if deleted is not None and not isinstance(deleted, bool):
+            raise self.bad("deleted", "true or false")
+        life, creation = KINDS[kind]
+        gone = life == "deleted" or deleted is True
+        fields = {name: self.field(name, value) for name, value in self.row.items() if name in READERS}
+        updated_at_ms = self.time("updatedAt", event_at_us)
+        return Change(
+            ticket=connection.prefix + ticket,
+            connection=connection.name,
+            fields={} if gone else fields,
+            updated_at_ms=updated_at_ms,
+            event_at_us=event_at_us,
+            created_at_ms=self.time("createdAt", None),
+            life="deleted" if gone else "live" if deleted is False else life,
+            creation=creation and not gone,
+            complete=not gone and all(fields.get(name) for name in ("title", "status", "email")),
+            history=() if gone else self.history(),
+        )

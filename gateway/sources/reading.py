@@ -1,0 +1,264 @@
+"""
+How a body is read: JSON with limits, plain text, instants, ids and addresses, shared by the adapters.
+
+Pure and total: only `json_payload` and `ticket_id` raise, and only UnreadablePayload; everything else gives None (or
+`UNKNOWN`) for what it cannot read.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from enum import Enum
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from gateway.errors import UnreadablePayload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.core.change import Json
+
+MAX_DEPTH: Final = 32
+MAX_SAFE_INTEGER: Final = 2**53
+ID_MAX: Final = 256
+MAIL_MAX: Final = 254
+LOCAL_MAX: Final = 64
+
+
+class Unknown(Enum):
+    """The type of `UNKNOWN`, which is not None: None is a value that is known to be empty."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+def json_payload(body: bytes) -> Json:
+    """
+    Read a body as JSON, once, with one parser; of two equal keys the last one counts.
+
+    Raises:
+        UnreadablePayload: `empty_body`, `not_utf8`, `too_deep` (over 32 levels), `not_json`.
+    """
+    if not body.strip():
+        raise UnreadablePayload("empty_body", "The request had no body: let the webhook send JSON with the ticket.")
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(body, error) from error
+    # Fewer brackets than levels allowed: it cannot be too deep, and nearly every honest body ends here.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _deeper(payload, MAX_DEPTH):
+        raise UnreadablePayload("too_deep", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    return payload
+
+
+def known(fields: Mapping[str, Json | Unknown]) -> dict[str, Json]:
+    """Leave out what is `UNKNOWN`; None stays, because it is known to be empty."""
+    return {key: value for key, value in fields.items() if value is not UNKNOWN}
+
+
+def mapping(value: object) -> Mapping[str, Json]:
+    """Give a JSON object as it is and anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str | None:
+    """Give a text without surrounding white space and NULs ("" when empty), a number as digits, None otherwise."""
+    if isinstance(value, str):
+        return value.replace("\0", "").strip()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(value)
+
+
+def word(value: object) -> str | None:
+    """Give a status-like label as one lower-case line ("On-Hold " -> "on-hold"); None when it is no text or empty."""
+    return " ".join(value.replace("\0", "").split()).lower() or None if isinstance(value, str) else None
+
+
+def identifier(value: object) -> str | None:
+    """
+    Give a record's id as a string; None when it is none.
+
+    A float (orjson makes one of an integer beyond 64 bits), a bool and an integer beyond 2^53 are refused: such an id
+    may already have lost its last digits.
+    """
+    if isinstance(value, str):
+        found = value.strip()
+        return found if 0 < len(found) <= ID_MAX and found.isprintable() else None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SAFE_INTEGER:
+        return None
+    return str(value)
+
+
+def ticket_id(value: object, where: str) -> str:
+    """
+    Give the id of the ticket a body is about.
+
+    Args:
+        where: how to call the place in the message, such as `"ticket_id"`.
+    Raises:
+        UnreadablePayload: `no_ticket_id` when it is absent or empty, `bad_ticket_id` when it cannot be trusted.
+    """
+    if value is None or value == "":
+        raise UnreadablePayload("no_ticket_id", f"The body names no ticket: {where} is missing or empty.")
+    found = identifier(value)
+    if found is None:
+        raise UnreadablePayload("bad_ticket_id", f"{where} must be a text or a whole number up to 2^53.")
+    return found
+
+
+def strings(value: object) -> list[str] | None:
+    """Give a list's texts, each once, in order, without white space around; None when it is no list."""
+    if not isinstance(value, list):
+        return None
+    return list(dict.fromkeys(found for item in value if (found := text(item))))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.([0-9]{1,9}))? ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})"
+)
+
+
+def instant_us(value: object) -> int | None:
+    """
+    Give an ISO 8601 instant as Unix microseconds, rounded down; None when it is none.
+
+    Takes `T` or a space, seconds or none, 0-9 fractional digits, `Z`, `UTC` or an offset. A day without a time, a time
+    without a zone and a time before 1970 are no instants.
+    """
+    match = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return None
+    day, clock, fraction, zone = match.groups()
+    try:
+        since = datetime.fromisoformat(f"{day}T{clock}{'Z' if zone == 'UTC' else zone}") - _EPOCH
+    except ValueError:
+        return None
+    at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + int((fraction or "0").ljust(9, "0")) // 1000
+    return at_us if at_us >= 0 else None
+
+
+def instant_ms(value: object) -> int | None:
+    """Give an ISO 8601 instant as Unix milliseconds, rounded down; None when it is none (see `instant_us`)."""
+    at_us = instant_us(value)
+    return None if at_us is None else at_us // 1000
+
+
+def mail_address(value: object) -> str | None:
+    """Give a plausible mail address in lower case; None when it is none (a name, a phone number, a placeholder)."""
+    if not isinstance(value, str):
+        return None
+    found = value.strip().lower()
+    local, _, domain = found.rpartition("@")
+    if not 0 < len(local) <= LOCAL_MAX or len(found) > MAIL_MAX or not found.isprintable():
+        return None
+    labels = domain.split(".")
+    if len(labels) < 2 or any(not label or label[0] == "-" or label[-1] == "-" for label in labels):  # noqa: PLR2004
+        return None
+    if any(mark in found for mark in ' "(),:;<>[\\]`{}|') or "@" in local:
+        return None
+    return found if all(mark.isalnum() or mark in ".-" for mark in domain) else None
+
+
+_BREAKS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "address article aside blockquote br dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li "
+        "main nav ol p pre section table tr ul",
+    )
+)
+_SILENT: Final = frozenset(("script", "style", "title", "template"))
+_BLANK_LINES: Final = re.compile(r"\n{3,}")
+
+
+class _Text(HTMLParser):
+    """Collects what a reader would see."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.silent = ""
+
+    def handle_starttag(self, tag: str, attrs: Iterable[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        if not self.silent and tag in _SILENT:
+            self.silent = tag
+        if tag in _BREAKS:
+            self.parts.append("\n")
+        elif tag in ("td", "th"):
+            self.parts.append(" ")
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:  # noqa: ANN401 - HTMLParser's own signature
+        if tag not in _SILENT:  # <script/> hides nothing
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self.silent:
+            self.silent = ""
+        if tag in _BREAKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            # Line ends in the source of a page are white space, those of tags are line breaks.
+            self.parts.append(re.sub(r"\s+", " ", data))
+
+    def unknown_decl(self, data: str) -> None:
+        """Skip `<![...]>` of mail programs."""
+
+
+def html_to_text(value: str) -> str:
+    """
+    Give what a reader of the HTML would see, as plain text: total on any input.
+
+    Block elements and `<br>` become line breaks, white space collapses, scripts and styles vanish, entities are read.
+    """
+    parser = _Text()
+    try:
+        parser.feed(value)
+        parser.close()
+    except (AssertionError, ValueError):  # HTMLParser gives up on some malformed declarations
+        return plain_text(re.sub(r"<[^<>]*>", " ", value))
+    return plain_text("".join(parser.parts))
+
+
+def plain_text(value: str) -> str:
+    """Tidy a text: one space between words, no spaces at line ends, at most one blank line, no NULs."""
+    lines = [" ".join(line.split()) for line in value.replace("\0", "").splitlines()]
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def _deeper(payload: Json, levels: int) -> bool:
+    """Say whether containers are nested deeper than `levels`, level by level, without recursion."""
+    level = [payload] if isinstance(payload, dict | list) else []
+    for _ in range(levels):
+        level = [
+            child
+            for box in level
+            for child in (box.values() if isinstance(box, dict) else box)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> UnreadablePayload:
+    """Say why a body is no JSON in words that help who wrote the template."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return UnreadablePayload("not_utf8", "The body is not UTF-8 text: let the webhook send JSON in UTF-8.")
+    if "depth" in error.msg or "ecursion" in error.msg:  # orjson 3.13 says the first, older ones the second
+        return UnreadablePayload("too_deep", f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    return UnreadablePayload(
+        "not_json",
+        f"The body is not JSON ({error.msg} at line {error.lineno}, column {error.colno}): look for an unquoted "
+        "placeholder, a missing or trailing comma, or a webhook that sends a form or XML.",
+    )

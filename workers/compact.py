@@ -1,0 +1,64 @@
+"""
+Compaction: while a destination cannot be sent to, a ticket's changes are joined with each other (never with the state)
+and written back as one, so that memory grows with tickets, not with events.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.core import part as parts
+from gateway.core.change import UnknownFrame, frame, frames
+
+if TYPE_CHECKING:
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.compact")
+
+LONG_BYTES: Final = 4_096
+PAGE: Final = 500
+CLAIM_LEASE_MS: Final = 30_000
+
+
+async def compact(deps: Deps) -> int:
+    """
+    Join the changes of tickets whose value has grown long. Run by arq's clock.
+
+    A ticket that somebody holds is passed over; one with a single frame, or with frames of another release, is left.
+
+    Returns:
+        How many tickets were compacted.
+    """
+    done = 0
+    cursor = 0
+    while True:
+        cursor, names = await deps.store.long_values(cursor, PAGE, LONG_BYTES)
+        if names:
+            done += await _compact(deps, names)
+        if not cursor:
+            break
+    if done:
+        log.info("tickets compacted", extra={"tickets": done})
+        await deps.store.count({"compacted": done})
+    return done
+
+
+async def _compact(deps: Deps, names: list[str]) -> int:
+    token = deps.token()
+    claimed = await deps.store.claim_named(names, token, CLAIM_LEASE_MS)
+    loaded = await deps.store.load([one.ticket for one in claimed])
+    left, done = [], 0
+    for one in loaded:
+        try:
+            if sum(1 for _ in frames(one.value)) < 2:  # noqa: PLR2004 - one change is as short as it gets
+                left.append(one.ticket)
+                continue
+            part = parts.read(one.value)
+        except UnknownFrame:
+            left.append(one.ticket)
+            continue
+        if await deps.store.compact(token, one.ticket, len(one.value), frame(parts.encode(part), part.first_us)):
+            done += 1
+    await deps.store.release(token, left)
+    return done

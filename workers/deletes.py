@@ -1,0 +1,171 @@
+"""
+Deletions, one call each: at most a fifth of the quota, never in the way of a batch.
+
+A ticket waits in the lane `deletes`. Its Planhat `_id` is remembered from the upsert's answer or found in the list; a
+ticket that was sent and cannot be found is unconfirmed, not done. A ticket that was never sent and is not there is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.retry import rate_limit_pause_ms
+from gateway.core.ticket import REASONS, after_delete
+from gateway.errors import StoreError
+from workers.batch import Held, hold
+from workers.read_back import newest
+from workers.settle import PROBE_EVERY_MS, bury
+
+if TYPE_CHECKING:
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.deletes")
+
+TICK_S: Final = 0.5
+AT_ONCE: Final = 20
+CLAIM_LEASE_MS: Final = 30_000
+AGAIN_MS: Final = 60_000
+ROWS_OF_ONE_PERSON: Final = 500
+
+
+async def run(deps: Deps, stop: asyncio.Event) -> None:
+    """Carry out deletions until told to stop."""
+    while not stop.is_set():
+        pause_s = TICK_S
+        try:
+            pause_s = await delete_once(deps)
+        except StoreError as error:
+            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+        except Exception:
+            log.exception("a deletion failed; its claim lapses and is tried again")
+        try:
+            await asyncio.wait_for(stop.wait(), pause_s)
+        except TimeoutError:
+            continue
+
+
+async def delete_once(deps: Deps) -> float:
+    """
+    Carry out some waiting deletions.
+
+    Returns:
+        Seconds until it is worth looking again.
+    """
+    store = deps.store
+    waiting = await store.waiting("deletes", AT_ONCE)
+    if not waiting:
+        return TICK_S
+    pause = await store.pause_state()
+    now_ms = await store.now_ms()
+    if pause.held or pause.stopped or pause.until_ms > now_ms:
+        return TICK_S
+    for ticket in waiting:
+        token = deps.token()
+        if not await store.take_slot(token, deps.settings.max_in_flight, CLAIM_LEASE_MS):
+            return TICK_S
+        give_slot = True
+        try:
+            claimed = await store.claim_named([ticket], token, CLAIM_LEASE_MS)
+            if not claimed:
+                await store.park("deletes", [ticket], now_ms + AGAIN_MS)
+                continue
+            loaded = await store.load([ticket])
+            one = hold(loaded[0], claimed[0].doubt) if loaded else None
+            if one is None or one.folded.action != "delete":
+                await store.leave("deletes", [ticket])
+                await store.release(token, [ticket])
+                continue
+            give_slot = await _delete(deps, token, one)
+        finally:
+            if give_slot:
+                await store.give_slot(token)
+    return 0.05
+
+
+async def _delete(deps: Deps, token: str, one: Held) -> bool:
+    """Delete one ticket; say whether the slot may be given back (not after an ambiguous end)."""
+    store, settings = deps.store, deps.settings
+    planhat_id = one.folded.state.planhat_id or await _find(deps, one)
+    if planhat_id == "":
+        await _again(deps, token, one)
+        return True
+    if planhat_id is None:
+        await _not_found(deps, token, one)
+        return True
+    wait_ms = await store.reserve(limit_per_minute=settings.calls_per_minute, kind="delete", epoch=deps.epoch)
+    if wait_ms:
+        await _again(deps, token, one, wait_ms)
+        return True
+    lost = await store.extend([one.ticket], token, deps.call_lease_ms)
+    if lost or not await store.extend_slot(token, deps.call_lease_ms):
+        return True
+    answer = await deps.planhat.delete(planhat_id)
+    await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
+    log.info("deletion answered", extra={"ticket": one.ticket, "kind": answer.kind, "status": answer.status})
+    if answer.kind in ("done", "gone"):
+        await _done(deps, token, one)
+    elif answer.kind == "ambiguous":
+        return False
+    elif answer.status == 429:  # noqa: PLR2004 - too many requests
+        await store.pause(rate_limit_pause_ms(answer.retry_after_s, 0, deps.jitter()), "rate limited by Planhat (429)")
+        await _again(deps, token, one)
+    elif answer.status in (401, 403):
+        await store.stop("refused", answer.detail, token_hash=settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
+        await _again(deps, token, one)
+    elif answer.status is None or answer.status >= 500:  # noqa: PLR2004 - their fault
+        await _again(deps, token, one)
+    else:
+        await bury(deps, token, [one.burial("refused", answer.detail)])
+        await store.leave("deletes", [one.ticket])
+    return True
+
+
+async def _done(deps: Deps, token: str, one: Held) -> None:
+    state = after_delete(one.folded)
+    lease_ms = deps.call_lease_ms
+    await deps.store.ack(token, [one.ack(state, ttl_s=deps.settings.ticket_memory_ttl_s, lease_ms=lease_ms)])
+    await deps.store.leave("deletes", [one.ticket])
+    await deps.store.count({"deleted": 1})
+
+
+async def _again(deps: Deps, token: str, one: Held, wait_ms: int = AGAIN_MS) -> None:
+    at_ms = (await deps.store.now_ms()) + wait_ms
+    await deps.store.release(token, [one.ticket], not_before_ms=at_ms + AGAIN_MS)
+    await deps.store.park("deletes", [one.ticket], at_ms)
+
+
+async def _find(deps: Deps, one: Held) -> str | None:
+    """Find the `_id` in Planhat's list: by the requester if known, else among the newest; "" = cannot be told now."""
+    email = one.folded.state.kept.get("email")
+    if email:
+        wait_ms = await deps.store.reserve(
+            limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch
+        )
+        if wait_ms:
+            return ""
+        answer = await deps.planhat.list_tickets(email=email, sort="-updateDate", limit=ROWS_OF_ONE_PERSON)
+        await deps.store.count({"calls": 1, "calls_list": 1})
+        rows = answer.rows
+    else:
+        rows = await newest(deps, frozenset({one.ticket}))
+    if rows is None:
+        return ""
+    return next((row.id for row in rows if row.source_id == one.ticket), None)
+
+
+async def _not_found(deps: Deps, token: str, one: Held) -> None:
+    """Planhat's list does not show the ticket: done when it was never sent, else looked for once more, then buried."""
+    store = deps.store
+    if not one.folded.state.sent:
+        await _done(deps, token, one)
+        return
+    key = f"delete:{one.ticket}"
+    (before,) = await store.cache_get("planhat", "unconfirmed", [key])
+    if before is None:
+        await store.cache_set("planhat", "unconfirmed", {key: b"1"}, 86_400)
+        await _again(deps, token, one)
+        return
+    await bury(deps, token, [one.burial("unconfirmed", REASONS["unconfirmed"])])
+    await store.leave("deletes", [one.ticket])

@@ -1,0 +1,47 @@
+"""
+What every part of the worker needs, made once in `workers/main.py` and handed down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.store.pending import Store
+    from workers.helpdesks.base import Helpdesk
+    from workers.planhat.client import PlanhatClient
+    from workers.settings import WorkerSettings
+
+
+@dataclass(slots=True)
+class Deps:
+    """
+    The worker's means.
+
+    helpdesks: connection -> look-up client, for connections with credentials.
+    token: makes fencing tokens, unique per call.
+    jitter: gives numbers in [0, 1).
+    monotonic: seconds of a clock that never steps.
+    epoch: Redis' epoch as this process knows it; None before the first look.
+    quota_free_at_s: no use in asking for quota before then (`monotonic`).
+    suspects_turn: suspects and healthy batches alternate.
+    """
+
+    store: Store
+    planhat: PlanhatClient
+    settings: WorkerSettings
+    token: Callable[[], str]
+    jitter: Callable[[], float]
+    monotonic: Callable[[], float]
+    helpdesks: Mapping[str, Helpdesk] = field(default_factory=dict)
+    epoch: str | None = None
+    quota_free_at_s: float = 0.0
+    suspects_turn: bool = False
+
+    @property
+    def call_lease_ms(self) -> int:
+        """How long a ticket stays claimed from just before a call: the call's time plus the hold, ms."""
+        return int((self.settings.timeout_s + self.settings.hold_s) * 1000)

@@ -1,0 +1,188 @@
+"""
+Look-ups at the helpdesk, beside the flush loop and never in its way.
+
+A ticket that lacks something waits in the lane `lookups`. Here the helpdesk is asked in batches; answers go into the
+cache (people, organizations) or back onto the bridge as a change of their own (a re-read ticket). A failing look-up
+never buries; only "no such ticket" does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.fold import fold
+from gateway.core.retry import backoff_ms
+from gateway.core.state import UnknownState
+from gateway.core.state import read as read_state
+from gateway.core.ticket import REASONS, wants, wants_reread
+from gateway.errors import StoreError
+from gateway.store.pending import Delivery
+from workers.batch import hold, read_parts
+from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, write_person
+from workers.settle import bury
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.store.pending import Loaded
+    from workers.deps import Deps
+    from workers.helpdesks.base import Helpdesk
+
+log = logging.getLogger("planhat_gateway.enrich")
+
+TICK_S: Final = 0.2
+AT_ONCE: Final = 500
+CACHE_TTL_S: Final = 3_600
+NEGATIVE_TTL_S: Final = 600
+CLAIM_LEASE_MS: Final = 30_000
+RETRY_BASE_MS: Final = 1_000
+RETRY_CAP_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Ask:
+    """What one connection's tickets want: ids to look up, and which tickets wait for them."""
+
+    tickets: dict[str, str] = field(default_factory=dict)
+    users: set[str] = field(default_factory=set)
+    organizations: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+
+
+async def run(deps: Deps, connection: str, stop: asyncio.Event) -> None:
+    """
+    Look up for one connection until told to stop. Each helpdesk has a loop of its own, so a slow one delays no other.
+    """
+    fails = 0
+    while not stop.is_set():
+        pause_s = TICK_S
+        try:
+            await enrich_once(deps, connection)
+            fails = 0
+        except HelpdeskBusy as error:
+            pause_s = max(error.retry_after_s or 0, backoff_ms(1, base_ms=1000, cap_ms=60_000, jitter=deps.jitter()) / 1000)
+            log.info("helpdesk asks to wait", extra={"connection": connection, "wait_s": round(pause_s, 1)})
+        except HelpdeskError as error:
+            fails += 1
+            pause_s = backoff_ms(fails, base_ms=RETRY_BASE_MS, cap_ms=RETRY_CAP_MS, jitter=deps.jitter()) / 1000
+            log.warning("helpdesk look-up failed", extra={"connection": connection, "why": str(error)})
+            await _count(deps, "lookups_failed")
+        except StoreError as error:
+            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            pause_s = 1.0
+        except Exception:
+            log.exception("a look-up failed")
+            pause_s = 1.0
+        try:
+            await asyncio.wait_for(stop.wait(), pause_s)
+        except TimeoutError:
+            continue
+
+
+async def _count(deps: Deps, name: str) -> None:
+    try:
+        await deps.store.count({name: 1})
+    except StoreError:
+        log.debug("not counted", extra={"counter": name})
+
+
+async def enrich_once(deps: Deps, connection: str) -> int:
+    """
+    Look up what this connection's waiting tickets lack.
+
+    Returns:
+        How many tickets became ready.
+    """
+    waiting = await deps.store.waiting("lookups", AT_ONCE)
+    if not waiting:
+        return 0
+    ask = _collect(await deps.store.peek(waiting), connection, deps.settings.prefix_of(connection))
+    helpdesk = deps.helpdesks[connection]
+    if ask.tickets:
+        await _reread(deps, helpdesk, connection, ask)
+    await _fetch(deps, helpdesk, connection, ask)
+    await deps.store.ready("lookups", sorted(ask.waiting))
+    return len(ask.waiting)
+
+
+def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
+    ask = Ask()
+    for one in loaded:
+        part = read_parts(one)
+        if part is None or (part.connection and part.connection != connection):
+            continue
+        try:
+            folded = fold(read_state(one.state), part)
+        except UnknownState:
+            continue
+        if part.connection:
+            ask.waiting.add(one.ticket)
+            if wants_reread(folded):
+                ask.tickets[one.ticket.removeprefix(prefix)] = one.ticket
+        for want in wants(folded):
+            (ask.users if want.kind == "user" else ask.organizations).add(want.id)
+    return ask
+
+
+async def _fetch(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
+    """Ask for people and organizations that the cache lacks."""
+    for kind, ids in (("user", sorted(ask.users)), ("organization", sorted(ask.organizations))):
+        held = await deps.store.cache_get(connection, kind, ids)
+        missing = [one for one, raw in zip(ids, held, strict=True) if raw is None]
+        if not missing:
+            continue
+        if kind == "user":
+            people = await helpdesk.users(missing)
+            found = {one: write_person(people.get(one)) for one in missing}
+        else:
+            companies = await helpdesk.organizations(missing)
+            found = {one: write_company(companies.get(one)) for one in missing}
+        nobody = write_person(None)
+        await deps.store.cache_set(
+            connection, kind, {key: raw for key, raw in found.items() if raw != nobody}, CACHE_TTL_S
+        )
+        await deps.store.cache_set(
+            connection, kind, {key: raw for key, raw in found.items() if raw == nobody}, NEGATIVE_TTL_S
+        )
+        await deps.store.count({f"lookups_{kind}": len(missing)})
+
+
+async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
+    """Read tickets anew; each answer is a change stamped with its own time, put like any other."""
+    answers = await helpdesk.tickets(sorted(ask.tickets))
+    await deps.store.count({"lookups_ticket": len(ask.tickets)})
+    payloads = []
+    for bare, ticket in ask.tickets.items():
+        change = answers.get(bare)
+        if change is None:
+            await _bury_unknown(deps, ticket)
+            ask.waiting.discard(ticket)
+            continue
+        payloads.append((ticket, change.encode()))
+        if not change.fields.get("email") and change.refs.get("requester_id"):
+            ask.users.add(str(change.refs["requester_id"]))
+        if change.refs.get("organization_id"):
+            ask.organizations.add(str(change.refs["organization_id"]))
+        if change.refs.get("assignee_id"):
+            ask.users.add(str(change.refs["assignee_id"]))
+    if payloads:
+        await deps.store.put([Delivery(dedupe=None, payloads=tuple(payloads))])
+    log.info("tickets read anew", extra={"connection": connection, "tickets": len(payloads)})
+
+
+async def _bury_unknown(deps: Deps, ticket: str) -> None:
+    """The helpdesk says that there is no such ticket."""
+    token = deps.token()
+    claimed = await deps.store.claim_named([ticket], token, CLAIM_LEASE_MS)
+    if not claimed:
+        return
+    loaded = await deps.store.load([ticket])
+    one = hold(loaded[0], claimed[0].doubt) if loaded else None
+    if one is None:
+        await deps.store.release(token, [ticket])
+        return
+    await bury(deps, token, [one.burial("not_found", REASONS["not_found"])])
+    await deps.store.leave("lookups", [ticket])

@@ -1,0 +1,232 @@
+"""
+The heart: claim -> enrich -> fold -> screen -> send -> settle, as one page.
+
+`run` looks at the due set a few times a second; `flush_once` takes one turn. A turn holds a destination slot, so calls
+to one destination stay sequential (PLANHAT_MAX_IN_FLIGHT). Whatever ends a turn early leaves its claims to lapse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.core import health as healths
+from gateway.core.bisect import next_test
+from gateway.core.debounce import is_due
+from gateway.core.outcome import Verdict, decide
+from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
+from gateway.errors import StoreError
+from workers.batch import Held, cached, hold, lacking
+from workers.settle import bury, detail_of, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.health import Health
+    from gateway.store.pending import View
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.flush")
+
+TICK_S: Final = 0.2
+CLAIM_LEASE_MS: Final = 30_000
+LOOKUP_SNOOZE_MS: Final = 120_000
+DELETE_SNOOZE_MS: Final = 600_000
+UNREADABLE_SNOOZE_MS: Final = 60_000
+
+
+async def run(deps: Deps, stop: asyncio.Event) -> None:
+    """
+    Flush until told to stop. Survives everything that Redis or Planhat may do, and defects of its own.
+    """
+    while not stop.is_set():
+        pause_s = TICK_S
+        try:
+            pause_s = await flush_once(deps)
+        except StoreError as error:
+            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            pause_s = 1.0
+        except Exception:
+            log.exception("a turn failed; its claims lapse and are tried again")
+            pause_s = 1.0
+        if pause_s:
+            try:
+                await asyncio.wait_for(stop.wait(), pause_s)
+            except TimeoutError:
+                continue
+
+
+async def flush_once(deps: Deps) -> float:
+    """
+    Take one turn: at most one call's worth of tickets.
+
+    Returns:
+        Seconds until it is worth looking again; 0 when there is more to do at once.
+    """
+    store = deps.store
+    view = await store.look()
+    if _frozen(view) or deps.quota_free_at_s > deps.monotonic():
+        return TICK_S
+    health = healths.read(await store.health()) if view.due_count or view.suspects else healths.Health()
+    suspects = await _suspects(deps, view, health)
+    limit = 1 if view.pause.stopped else healths.batch_limit(health, deps.settings.batch_max_items)
+    if not suspects and not _batch_is_due(deps, view, limit, health):
+        return TICK_S
+    token = deps.token()
+    if not await store.take_slot(token, deps.settings.max_in_flight, CLAIM_LEASE_MS):
+        return TICK_S
+    give_slot = True
+    try:
+        if suspects:
+            claimed = await store.claim_named(suspects, token, CLAIM_LEASE_MS)
+        else:
+            claimed = await store.claim(limit, token, CLAIM_LEASE_MS)
+        if not claimed:
+            return TICK_S
+        loaded = await store.load([one.ticket for one in claimed])
+        doubts = {one.ticket: one.doubt for one in claimed}
+        held = [one for one in (hold(ticket, doubts[ticket.ticket]) for ticket in loaded) if one]
+        unreadable = sorted({ticket.ticket for ticket in loaded} - {one.ticket for one in held})
+        if unreadable:
+            await store.release(token, unreadable, not_before_ms=view.now_ms + UNREADABLE_SNOOZE_MS)
+        ready = await _prepare(deps, view, token, held)
+        for chunk in _chunks(ready, deps.settings.batch_max_bytes):
+            verdict = await _send(deps, token, chunk, view=view, suspects=bool(suspects))
+            if verdict is Verdict.AMBIGUOUS:
+                give_slot = False
+            if verdict not in (Verdict.ACK_ALL, Verdict.PER_ITEM, Verdict.READ_BACK, Verdict.BISECT):
+                rest = [one.ticket for one in ready if one not in chunk]
+                await store.release(token, rest)
+                break
+        return 0.0
+    finally:
+        if give_slot:
+            await store.give_slot(token)
+
+
+def _frozen(view: View) -> bool:
+    """Say whether nothing may be sent now: held by hand, paused by 429 or back-off, or stopped and no probe is due."""
+    pause = view.pause
+    if pause.held or pause.until_ms > view.now_ms:
+        return True
+    return bool(pause.stopped) and pause.probe_at_ms > view.now_ms
+
+
+def _batch_is_due(deps: Deps, view: View, limit: int, health: Health) -> bool:
+    if not view.due_count:
+        return False
+    if view.pause.stopped or health.mode:
+        return True
+    return is_due(
+        view.now_ms,
+        oldest_ms=view.oldest_due_ms,
+        last_put_ms=view.last_put_ms,
+        due_count=view.due_count,
+        quiet_ms=int(deps.settings.quiet_s * 1000),
+        max_wait_ms=int(deps.settings.max_wait_s * 1000),
+        full=limit,
+    )
+
+
+async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
+    """Give the suspects to send next; none while Planhat is unwell or a healthy batch has its turn."""
+    if not view.suspects or health.mode or view.pause.stopped:
+        return ()
+    deps.suspects_turn = not deps.suspects_turn
+    if view.due_count and not deps.suspects_turn and _batch_is_due(deps, view, deps.settings.batch_max_items, health):
+        return ()
+    groups = dict(await deps.store.suspects())
+    return next_test(groups, found=health.found, cleared=health.cleared)
+
+
+async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> list[Held]:
+    """Settle what need not be sent, park what must wait, bury what cannot go; give what goes."""
+    store, settings = deps.store, deps.settings
+    found = await cached(store, held)
+    waiting: list[str] = []
+    deleting: list[str] = []
+    acks, burials, ready = [], [], []
+    skipped = 0
+    for one in held:
+        folded = one.folded
+        helpdesk = deps.helpdesks.get(one.connection)
+        if folded.action == "nothing":
+            acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
+        elif folded.action == "delete":
+            deleting.append(one.ticket)
+        elif helpdesk and (wants_reread(folded) or lacking(one, found)):
+            waiting.append(one.ticket)
+        else:
+            one.item = make_item(
+                folded,
+                found.get(one.connection) or Found(),
+                ticket=one.ticket,
+                source=settings.source_of(one.connection),
+                with_history=settings.history == "full",
+            )
+            reason = _reason(one, settings.batch_max_bytes, has_helpdesk=helpdesk is not None)
+            if reason:
+                burials.append(one.burial(reason, detail_of(reason, one.connection, has_helpdesk=helpdesk is not None)))
+            elif not one.doubt and unchanged(folded, one.item):
+                acks.append(one.ack(after_upsert(folded, one.item, None), ttl_s=settings.ticket_memory_ttl_s))
+                skipped += 1
+            else:
+                ready.append(one)
+    await store.release(token, waiting, not_before_ms=view.now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
+    await store.release(token, deleting, not_before_ms=view.now_ms + DELETE_SNOOZE_MS, lane="deletes")
+    await store.ack(token, acks)
+    await bury(deps, token, burials)
+    if skipped:
+        await store.count({"skipped_unchanged": skipped})
+    return ready
+
+
+def _reason(one: Held, max_bytes: int, *, has_helpdesk: bool) -> str | None:
+    """Say why a ticket cannot go; a thin delivery that nobody can resolve has a reason of its own."""
+    if wants_reread(one.folded) and not has_helpdesk and not one.folded.part.fields:
+        return "no_credentials"
+    assert one.item is not None  # noqa: S101 - made by the caller a line above
+    return screen(one.folded, one.item, max_bytes=max_bytes)
+
+
+def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:
+    """Cut what goes into calls of at most `max_bytes`, commas and brackets included."""
+    chunks: list[list[Held]] = []
+    size = max_bytes + 1
+    for one in ready:
+        length = len(one.item.body) + 2 if one.item else 0
+        if size + length > max_bytes:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(one)
+        size += length
+    return chunks
+
+
+async def _send(deps: Deps, token: str, chunk: list[Held], *, view: View, suspects: bool) -> Verdict:
+    """Reserve quota, make sure of the claim, call Planhat, settle by what it answered."""
+    store, settings = deps.store, deps.settings
+    wait_ms = await store.reserve(
+        limit_per_minute=settings.calls_per_minute, kind="probe" if view.pause.stopped else "call", epoch=deps.epoch
+    )
+    if wait_ms:
+        deps.quota_free_at_s = deps.monotonic() + wait_ms / 1000
+        await store.release(token, [one.ticket for one in chunk])
+        return Verdict.PAUSE
+    lease_ends_s = deps.monotonic() + deps.call_lease_ms / 1000
+    lost = await store.extend([one.ticket for one in chunk], token, deps.call_lease_ms)
+    sending = [one for one in chunk if one.ticket not in lost]
+    if not sending or not await store.extend_slot(token, deps.call_lease_ms):
+        await store.release(token, [one.ticket for one in sending])
+        return Verdict.PAUSE
+
+    async def still_ours() -> bool:
+        return deps.monotonic() < lease_ends_s - 1.0
+
+    outcome = await deps.planhat.upsert(
+        [one.item.body for one in sending if one.item], before_last_chunk=still_ours
+    )
+    decision = decide(outcome, [one.ticket for one in sending])
+    await settle(deps, token, sending, outcome, decision, suspects=suspects, stopped=bool(view.pause.stopped))
+    return decision.verdict

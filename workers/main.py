@@ -1,0 +1,202 @@
+"""
+Composition root of the worker process: the flush loop and arq's Worker side by side.
+
+arq is clock and host only: its cron calls `compact`, `expire_dead_letters` and `read_back`; no job carries a payload.
+The flush loop has a Redis client of its own and goes on with arq down; arq is restarted when it gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import secrets
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from arq import cron
+from arq.connections import ArqRedis
+from arq.worker import Worker
+
+from gateway.errors import StoreError
+from gateway.store.client import connect
+from gateway.store.pending import Store
+from workers import deletes, enrich, flush
+from workers.compact import compact
+from workers.deps import Deps
+from workers.helpdesks import open_helpdesks
+from workers.planhat.client import PlanhatClient
+from workers.read_back import read_back
+from workers.retention import expire_dead_letters
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from workers.settings import WorkerSettings
+
+log = logging.getLogger("planhat_gateway.worker")
+
+GRACE_S: Final = 20.0
+"""How long a call may go on after SIGTERM; then it is abandoned as ambiguous. The platform kills at 30 s."""
+EPOCH_EVERY_S: Final = 5.0
+ARQ_POLL_S: Final = 1.0
+ARQ_AGAIN_S: Final = 2.0
+WAITING_FOR_CREDENTIALS: Final = ("no_credentials", "missing_email", "missing_company", "incomplete")
+"""Reasons that new helpdesk credentials may mend."""
+
+
+async def main(settings: WorkerSettings) -> int:
+    """
+    Run a worker until SIGTERM or SIGINT.
+
+    Returns:
+        The process' exit code, 0.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await run(settings, stop)
+    return 0
+
+
+async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Run every loop of a worker until `stop` is set, then let what is under way end, at most `GRACE_S`."""
+    redis = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=2)
+    store = Store(redis, settings.destination, limits=settings.limits)
+    async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s) as planhat:
+        deps = Deps(
+            store=store,
+            planhat=planhat,
+            settings=settings,
+            token=lambda: secrets.token_hex(8),
+            jitter=random.SystemRandom().random,
+            monotonic=time.monotonic,
+            helpdesks=open_helpdesks(settings),
+        )
+        loops = [
+            flush.run(deps, stop),
+            deletes.run(deps, stop),
+            _watch_epoch(deps, stop),
+            _clock(deps, stop),
+            *(enrich.run(deps, connection, stop) for connection in deps.helpdesks),
+        ]
+        await _run_all(loops, stop)
+        for helpdesk in deps.helpdesks.values():
+            await helpdesk.aclose()
+    await redis.aclose()
+    log.info("worker ended")
+
+
+async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run the loops; a loop that ends before it should stops the process, so that the platform starts it anew."""
+    tasks = [asyncio.create_task(one) for one in loops]
+    stopping = asyncio.create_task(stop.wait())
+    log.info("worker started")
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    for task in done:
+        if task is not stopping and task.exception() is not None:
+            log.error("a loop ended", exc_info=task.exception())
+    _, late = await asyncio.wait(tasks, timeout=GRACE_S)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+async def _watch_epoch(deps: Deps, stop: asyncio.Event) -> None:
+    """Know Redis' epoch; when it vanished, data was lost: say so, and let the quota's window start full."""
+    welcomed = False
+    while not stop.is_set():
+        try:
+            deps.epoch, lost = await deps.store.ensure_epoch(deps.epoch)
+            if lost:
+                log.error("redis lost its data since this process started; a catch-up from the helpdesk is needed")
+                await deps.store.count({"epochs_lost": 1})
+            if not welcomed:
+                await _welcome(deps)
+                welcomed = True
+        except StoreError as error:
+            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EPOCH_EVERY_S)
+
+
+async def _welcome(deps: Deps) -> None:
+    """Use what is new in the settings: another token resumes a stopped destination, new credentials replay tickets."""
+    pause = await deps.store.pause_state()
+    if pause.stopped and pause.token_hash != deps.settings.token_hash:
+        log.info("a new token: the destination is resumed", extra={"stopped": pause.stopped})
+        await deps.store.resume()
+    known = "".join(sorted(deps.helpdesks)) and deps.settings.credentials_hash
+    if known and await deps.store.fingerprint("credentials") != known:
+        rows = [row for reason in WAITING_FOR_CREDENTIALS for row in await deps.store.dead_letters(reason=reason)]
+        replayed = await deps.store.replay_tickets([row.id for row in rows if row.kind == "ticket"])
+        log.info("new helpdesk credentials", extra={"replayed": replayed})
+        await deps.store.set_fingerprint("credentials", known)
+
+
+async def _clock(deps: Deps, stop: asyncio.Event) -> None:
+    """Host arq's Worker as the clock; it exits when Redis is away or full, so it is started again."""
+    while not stop.is_set():
+        worker = _arq_worker(deps)
+        running = asyncio.create_task(worker.async_run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            running.cancel()
+        failed = (await asyncio.gather(running, return_exceptions=True))[0]
+        with suppress(Exception):
+            await worker.close()
+        if not stop.is_set():
+            log.warning("arq gave up and is started again", extra={"why": str(failed)})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), ARQ_AGAIN_S)
+
+
+def _arq_worker(deps: Deps) -> Worker:
+    settings = deps.settings
+    pool = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=1).connection_pool
+    return Worker(
+        functions=[],
+        cron_jobs=[
+            cron(_job(compact), name="compact", second=20, keep_result=0, timeout=300),
+            cron(_job(read_back), name="read_back", second={5, 35}, keep_result=0, timeout=120),
+            cron(_job(expire_dead_letters), name="expire_dead_letters", minute=17, second=0, keep_result=0, timeout=300),
+        ],
+        redis_pool=ArqRedis(connection_pool=pool),
+        queue_name=f"gw:{{{settings.destination}}}:arq",
+        ctx={"deps": deps},
+        handle_signals=False,
+        poll_delay=ARQ_POLL_S,
+        keep_result=0,
+        max_jobs=3,
+        health_check_interval=15,
+        job_serializer=lambda data: orjson.dumps(data, default=str),
+        job_deserializer=orjson.loads,
+    )
+
+
+def _job(work: Callable[[Deps], Awaitable[int]]) -> Callable[[dict[str, Any]], Coroutine[Any, Any, None]]:
+    """Make an arq job of a piece of work; arq's ctx becomes typed here, and no exception reaches arq."""
+
+    async def job(ctx: dict[str, Any]) -> None:
+        try:
+            await work(ctx["deps"])
+        except StoreError as error:
+            log.warning("a job could not use redis", extra={"job": job.__qualname__, "why": str(error)})
+        except Exception:
+            log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
+
+    job.__qualname__ = work.__name__
+    return job
+
+
+def fingerprint(*values: str) -> str:
+    """Give 16 hex digits that change with the values and do not tell them."""
+    return hashlib.blake2b("\0".join(values).encode(), digest_size=8).hexdigest()

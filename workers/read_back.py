@@ -1,0 +1,109 @@
+"""
+Read-backs: what Planhat's own list says. Confirms items that an answer left uncounted, and tells the history that
+Planhat already holds of a ticket whose beginning was never seen.
+
+Source: facts of the list endpoint: no filter by `sourceId`, filters may be ignored, rows carry `externalId`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.change import Change
+from gateway.sources.reading import instant_ms
+from gateway.store.pending import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.batch import Held
+    from workers.deps import Deps
+    from workers.planhat.wire import Row
+
+log = logging.getLogger("planhat_gateway.read_back")
+
+PAGE_ROWS: Final = 5_000
+PAGES_MAX: Final = 2
+AT_ONCE: Final = 5_000
+AGAIN_MS: Final = 120_000
+
+
+async def newest(deps: Deps, wanted: frozenset[str]) -> list[Row] | None:
+    """
+    List Planhat's tickets, those updated last first, at most two pages, until every wanted `sourceId` was seen.
+
+    Returns:
+        The rows; None when the list could not be read now (no quota, no clear answer).
+    """
+    rows: list[Row] = []
+    missing = set(wanted)
+    for page in range(PAGES_MAX):
+        wait_ms = await deps.store.reserve(
+            limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch
+        )
+        if wait_ms:
+            return None
+        answer = await deps.planhat.list_tickets(sort="-updateDate", limit=PAGE_ROWS, offset=page * PAGE_ROWS)
+        await deps.store.count({"calls": 1, "calls_list": 1})
+        if answer.rows is None:
+            log.warning("planhat's list cannot be read", extra={"why": answer.outcome.detail})
+            return None
+        rows += answer.rows
+        missing -= {row.source_id for row in answer.rows if row.source_id}
+        if not missing or len(answer.rows) < PAGE_ROWS:
+            break
+    return rows
+
+
+async def confirmed(deps: Deps, missing: Sequence[Held]) -> set[str] | None:
+    """Give those of the items that Planhat's list shows with the status that was sent; None when it can't be told."""
+    rows = await newest(deps, frozenset(one.ticket for one in missing))
+    if rows is None:
+        return None
+    statuses = {row.source_id: row.status for row in rows if row.source_id}
+    return {
+        one.ticket
+        for one in missing
+        if one.ticket in statuses
+        and (one.item is None or one.item.status is None or one.item.status == statuses[one.ticket])
+    }
+
+
+async def know_history(deps: Deps, seen: dict[str, tuple[tuple[int, str], ...]]) -> None:
+    """Put, as a change of its own, what Planhat's history holds; the ticket's next item carries the whole history."""
+    payloads = tuple(
+        (ticket, Change(ticket, "", history=rows, history_known=True).encode()) for ticket, rows in seen.items()
+    )
+    if payloads:
+        await deps.store.put([Delivery(dedupe=None, payloads=payloads)])
+
+
+async def read_back(deps: Deps) -> int:
+    """
+    Fill the histories of tickets whose beginning was never seen. Run by arq's clock.
+
+    Returns:
+        How many tickets' histories became known.
+    """
+    waiting = await deps.store.waiting("unread", AT_ONCE)
+    if not waiting:
+        return 0
+    rows = await newest(deps, frozenset(waiting))
+    if rows is None:
+        return 0
+    names = set(waiting)
+    seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
+    await know_history(deps, seen)
+    await deps.store.leave("unread", sorted(seen))
+    await deps.store.park("unread", sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
+    return len(seen)
+
+
+def _sightings(row: Row) -> tuple[tuple[int, str], ...]:
+    entries = []
+    for entry in row.history:
+        status, at_ms = entry.get("status"), instant_ms(str(entry.get("time", "")))
+        if isinstance(status, str) and status and at_ms is not None:
+            entries.append((at_ms, status))
+    return tuple(entries)

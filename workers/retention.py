@@ -1,0 +1,31 @@
+"""
+Retention: dead letters end by age, each expiry logged and counted; nothing else is ever thrown away.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.retention")
+
+
+async def expire_dead_letters(deps: Deps) -> int:
+    """
+    Remove dead letters and quarantined deliveries older than DEAD_LETTER_TTL_S. Run by arq's clock.
+
+    Returns:
+        How many were removed.
+    """
+    expired = await deps.store.expire(deps.settings.dead_letter_ttl_s)
+    for row in expired:
+        log.warning(
+            "dead letter expired",
+            extra={"id": row.id, "kind": row.kind, "ticket": row.ticket, "reason": row.reason, "at_ms": row.at_ms},
+        )
+    if expired:
+        await deps.store.count({"dead_letters_expired": len(expired)})
+    return len(expired)

@@ -1,0 +1,256 @@
+"""
+A batch's fate, carried out: what `core.outcome.decide` decided becomes acks, releases, burials, pauses.
+
+Whoever reads this beside DESIGN §2 "A batch's fate" finds one branch per row.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from gateway.core import bisect
+from gateway.core import health as healths
+from gateway.core.outcome import Verdict
+from gateway.core.retry import backoff_ms, rate_limit_pause_ms
+from gateway.core.ticket import REASONS, after_upsert
+from workers.read_back import confirmed, know_history
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.health import Health
+    from gateway.core.outcome import BulkOutcome, Decision
+    from gateway.store.pending import Burial
+    from workers.batch import Held
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.flush")
+
+PROBE_EVERY_MS: Final = 60_000
+BACKOFF_BASE_MS: Final = 500
+BACKOFF_CAP_MS: Final = 60_000
+PARK_MS: Final = 60_000
+UNCONFIRMED_TTL_S: Final = 86_400
+
+
+async def settle(
+    deps: Deps,
+    token: str,
+    sent: Sequence[Held],
+    outcome: BulkOutcome,
+    decision: Decision,
+    *,
+    suspects: bool,
+    stopped: bool,
+) -> None:
+    """
+    Carry out a decision.
+
+    Args:
+        token: of the claim that holds every ticket in `sent`.
+        suspects: the call was a bisection's test.
+        stopped: the call was a probe of a stopped destination.
+    """
+    health = healths.read(await deps.store.health())
+    before = health
+    tickets = [one.ticket for one in sent]
+    by_ticket = {one.ticket: one for one in sent}
+    log.info(
+        "planhat answered",
+        extra={
+            "verdict": str(decision.verdict),
+            "status": outcome.status,
+            "items": len(sent),
+            "created": outcome.created,
+            "updated": outcome.updated,
+            "why": decision.detail,
+        },
+    )
+    await deps.store.count({"calls": 1, f"calls_{decision.verdict}": 1, "items_sent": len(sent)})
+    match decision.verdict:
+        case Verdict.AMBIGUOUS:
+            health = healths.after_timeout(health, len(sent))
+        case Verdict.PAUSE:
+            wait_ms = rate_limit_pause_ms(decision.wait_s, health.limited, deps.jitter())
+            await deps.store.pause(wait_ms, "rate limited by Planhat (429)")
+            await deps.store.release(token, tickets)
+            health = replace(health, limited=health.limited + 1)
+        case Verdict.STOP:
+            await _stop(deps, token, tickets, decision.detail)
+        case Verdict.BACK_OFF:
+            health = await _back_off(deps, token, tickets, health, decision)
+        case _:
+            if stopped:
+                await deps.store.resume()
+            health = await _settle_items(deps, token, by_ticket, outcome, decision, health, suspects=suspects)
+    if health != before:
+        await deps.store.set_health(health.encode())
+
+
+async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> None:
+    """The whole call was refused for a reason no ticket has: stop, bury nothing, probe with another ticket each time."""
+    log.error("planhat refuses every call; the destination is stopped, nothing is lost", extra={"why": detail})
+    await deps.store.stop(
+        "refused", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS
+    )
+    snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None
+    await deps.store.release(token, tickets, not_before_ms=snooze)
+
+
+async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Health, decision: Decision) -> Health:
+    """Planhat is unavailable: wait with jitter, for ever. After three in a row one ticket is sent alone."""
+    health = healths.after_unavailable(health, tuple(tickets))
+    wait_ms = backoff_ms(health.fails, base_ms=BACKOFF_BASE_MS, cap_ms=BACKOFF_CAP_MS, jitter=deps.jitter())
+    if decision.wait_s is not None:
+        wait_ms = max(wait_ms, int(decision.wait_s * 1000))
+    await deps.store.pause(wait_ms, f"planhat is unavailable: {decision.detail}")
+    # While probing another ticket goes each time: the one that failed steps back behind the others.
+    snooze = (await deps.store.now_ms()) + wait_ms + PARK_MS if health.mode and len(tickets) == 1 else None
+    await deps.store.release(token, tickets, not_before_ms=snooze)
+    return health
+
+
+async def _settle_items(
+    deps: Deps,
+    token: str,
+    sent: dict[str, Held],
+    outcome: BulkOutcome,
+    decision: Decision,
+    health: Health,
+    *,
+    suspects: bool,
+) -> Health:
+    """Planhat looked at the items: ack, look closer, bury."""
+    acked = set(decision.acked)
+    rest = set(decision.rest(list(sent)))
+    if decision.verdict is Verdict.READ_BACK and rest:
+        acked |= await _read_back(deps, token, [sent[ticket] for ticket in sorted(rest)])
+        rest = set()
+    await _ack(deps, token, [sent[ticket] for ticket in sent if ticket in acked], outcome, len(sent))
+    words = {ticket: decision.words.get(ticket) or decision.detail for ticket in decision.suspects | rest}
+    refused = set(decision.suspects)
+    if decision.verdict is Verdict.BISECT:
+        refused |= rest
+    if len(sent) == 1 and refused:
+        return await _bury_alone(deps, token, next(iter(sent.values())), words, health)
+    if acked:
+        health = await _after_success(deps, health)
+    if suspects:
+        health = await _regroup(deps, sent, acked, rest if decision.verdict is Verdict.BISECT else set(), health)
+    if decision.verdict is Verdict.BISECT and rest and not suspects:
+        await deps.store.release(token, sorted(rest), group=1)
+    else:
+        await deps.store.release(token, sorted(rest))
+    await deps.store.release(token, sorted(decision.suspects), group=2)
+    return health
+
+
+async def _after_success(deps: Deps, health: Health) -> Health:
+    """Something was taken: Planhat is well. What failed before a lone probe passed holds poison and is bisected."""
+    if health.mode == "probing" and health.tested:
+        groups = dict.fromkeys(health.tested, 1)
+        await deps.store.regroup(groups)
+    return healths.after_success(health, configured=deps.settings.batch_max_items)
+
+
+async def _regroup(
+    deps: Deps, sent: dict[str, Held], acked: set[str], failed: set[str], health: Health
+) -> Health:
+    """Tell the bisection what its test came to."""
+    groups = dict(await deps.store.suspects())
+    tested = tuple(sent)
+    if failed:
+        changed = bisect.after_failure(groups, tested)
+    elif acked:
+        changed = bisect.after_success({**groups, **dict.fromkeys(acked - groups.keys(), 0)}, tested)
+        health = replace(health, cleared=health.cleared + len(acked))
+    else:
+        return health
+    moved = {ticket: group for ticket, group in changed.items() if groups.get(ticket, group) != group}
+    await deps.store.regroup(moved)
+    return health if changed else replace(health, found=0, cleared=0)
+
+
+async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], health: Health) -> Health:
+    """A ticket failed alone: a dead letter with Planhat's words. Ten in a row are systemic: all ten go back, stop."""
+    await bury(deps, token, [one.burial("refused", words[one.ticket])])
+    health, back = healths.after_lone_failure(health, one.ticket)
+    if back:
+        detail = f"ten tickets in a row were refused alone; the last: {words[one.ticket]}"
+        log.error("planhat refuses ticket after ticket; the destination is stopped", extra={"why": detail})
+        await deps.store.stop("systemic", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
+        await deps.store.replay_tickets(list(back))
+    return health
+
+
+async def _read_back(deps: Deps, token: str, missing: Sequence[Held]) -> set[str]:
+    """
+    Planhat counted fewer than were sent and named none: one listing confirms; the rest is sent once more, then buried.
+    """
+    seen = await confirmed(deps, missing)
+    if seen is None:
+        await deps.store.release(token, [one.ticket for one in missing])
+        return set()
+    unseen = [one for one in missing if one.ticket not in seen]
+    names = [one.ticket for one in unseen]
+    before = dict(zip(names, await deps.store.cache_get("planhat", "unconfirmed", names), strict=True))
+    again = [name for name in names if before[name] is None]
+    await deps.store.cache_set("planhat", "unconfirmed", dict.fromkeys(again, b"1"), UNCONFIRMED_TTL_S)
+    await deps.store.release(token, again)
+    burials = [one.burial("unconfirmed", REASONS["unconfirmed"]) for one in unseen if before[one.ticket] is not None]
+    await bury(deps, token, burials)
+    return seen
+
+
+async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutcome, calls_items: int) -> None:
+    """Write the states, tell the history's fate, count drift."""
+    if not acked:
+        return
+    settings = deps.settings
+    ended = []
+    for one in acked:
+        assert one.item is not None  # noqa: S101 - only made items are sent
+        state = after_upsert(one.folded, one.item, outcome.ids.get(one.ticket))
+        ended.append(one.ack(state, ttl_s=settings.ticket_memory_ttl_s, lease_ms=deps.call_lease_ms))
+    await deps.store.ack(token, ended)
+    believed_new = sum(1 for one in acked if one.folded.new or one.folded.state.gone)
+    if outcome.created is not None and outcome.created > believed_new:
+        log.warning(
+            "planhat created more tickets than were believed new: somebody else removed some",
+            extra={"created": outcome.created, "believed_new": believed_new},
+        )
+        await deps.store.count({"drift_created": outcome.created - believed_new})
+    if settings.history != "full":
+        return
+    unknown = [one for one in acked if not one.folded.state.history_known and one.folded.state.sightings]
+    all_created = outcome.created == calls_items
+    created = [one for one in unknown if all_created or one.ticket in outcome.created_ids]
+    await know_history(deps, {one.ticket: () for one in created})
+    rest = [one.ticket for one in unknown if one not in created]
+    await deps.store.park("unread", rest, await deps.store.now_ms())
+
+
+async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
+    """Make dead letters; at the cap nothing is evicted: the ticket parks and is tried again."""
+    if not burials:
+        return
+    ends = await deps.store.bury(token, burials)
+    full = sorted(ticket for ticket, end in ends.items() if end == "full")
+    for burial in burials:
+        if ends.get(burial.ticket) == "buried":
+            log.warning("ticket buried", extra={"ticket": burial.ticket, "reason": burial.reason, "why": burial.detail})
+    if full:
+        log.error("the dead letters are at their cap; tickets park and intake answers 503", extra={"tickets": len(full)})
+        await deps.store.release(token, full, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
+    await deps.store.count({"buried": len(burials) - len(full)})
+
+
+def detail_of(reason: str, connection: str, *, has_helpdesk: bool) -> str:
+    """Say in one sentence why, and what would help."""
+    text = REASONS[reason]
+    if reason in ("missing_email", "missing_company", "incomplete", "no_credentials") and not has_helpdesk:
+        hint = f"set the API credentials of '{connection or 'the helpdesk'}' so that it can be looked up, or send it"
+        return f"{text}; {hint}"
+    return text
