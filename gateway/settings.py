@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from gateway.errors import ConfigurationError
 from gateway.sources import SOURCES
 from gateway.sources.base import Auth, Connection, OnDelete
-from gateway.store.pending import Limits
+from gateway.store.records import Limits
 from gateway.telemetry import FORMATS, LEVELS, Format, Level
 
 if TYPE_CHECKING:
@@ -98,12 +98,16 @@ FAR_BANK: Final = frozenset(
         "PUBLIC_URL",
     }
 )
-"""Names that the gateway leaves to the workers and the command line; only known here so as not to call them misspelt."""
+"""Names left to the workers and the command line; known here only so as not to call them misspelt."""
 
 TEST_SECRET: Final = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105  public: Zendesk prints it
 """What Zendesk signs "Test webhook" with before the webhook is saved. Source: Zendesk, "Verifying webhooks"."""
 
-LINK_SETTING: Final = {"zendesk": "ZENDESK_SUBDOMAIN", "freshdesk": "FRESHDESK_DOMAIN", "freshservice": "FRESHSERVICE_DOMAIN"}
+LINK_SETTING: Final = {
+    "zendesk": "ZENDESK_SUBDOMAIN",
+    "freshdesk": "FRESHDESK_DOMAIN",
+    "freshservice": "FRESHSERVICE_DOMAIN",
+}
 
 _OURS: Final = ("WEBHOOK_", "PENDING_", "DEDUPE_", "DEAD_LETTER_", "PLANHAT_", "BATCH_", "TICKET_MEMORY_")
 _CLOSE: Final = 0.88
@@ -210,6 +214,8 @@ class StoreSettings:
     redis_url: str | None = field(repr=False)
     tls_verify: bool
     limits: Limits
+    ticket_memory_ttl_s: int
+    dead_letter_ttl_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +304,16 @@ def store_from(read: Reader) -> StoreSettings:
     tls_verify = read.flag("REDIS_TLS_VERIFY", default=True)
     limits = Limits(
         pending_max_tickets=read.integer("PENDING_MAX_TICKETS", 1_000_000, 1, 100_000_000, "tickets"),
+        dead_letter_max=read.integer("DEAD_LETTER_MAX", 100_000, 1, 100_000_000, "tickets"),
         dedupe_ttl_s=read.integer("DEDUPE_TTL_S", DAY_S, 1, 365 * DAY_S, "seconds"),
+    )
+    return StoreSettings(
+        redis_url=url,
+        tls_verify=tls_verify,
+        limits=limits,
         ticket_memory_ttl_s=read.integer("TICKET_MEMORY_TTL_S", 90 * DAY_S, 1, 3650 * DAY_S, "seconds"),
         dead_letter_ttl_s=read.integer("DEAD_LETTER_TTL_S", 30 * DAY_S, 1, 3650 * DAY_S, "seconds"),
-        dead_letter_max=read.integer("DEAD_LETTER_MAX", 100_000, 1, 100_000_000, "tickets"),
     )
-    return StoreSettings(url, tls_verify, limits)
 
 
 def log_from(read: Reader) -> LogSettings:
@@ -314,10 +324,14 @@ def log_from(read: Reader) -> LogSettings:
 
 def _web(read: Reader) -> WebSettings:
     if "METRICS_TOKEN" in read.environ and read.text("METRICS_TOKEN") is None:
-        read.fault("METRICS_TOKEN is set but empty, which would open /metrics to everybody: give it a value or remove it.")
+        read.fault(
+            "METRICS_TOKEN is set but empty, which would open /metrics to everybody: give it a value or remove it."
+        )
     password = read.text("CONSOLE_PASSWORD")
     if password is not None and len(password) < SECRET_MIN:
-        read.warnings.append(f"CONSOLE_PASSWORD has fewer than {SECRET_MIN} characters: it can be guessed; choose a longer one.")
+        read.warnings.append(
+            f"CONSOLE_PASSWORD has fewer than {SECRET_MIN} characters: it can be guessed; choose a longer one."
+        )
     return WebSettings(
         port=read.integer("PORT", 8000, 0, 65_535),
         concurrency=read.integer("WEB_CONCURRENCY", 1, 1, 64, "processes"),
@@ -335,8 +349,8 @@ def _connections(read: Reader) -> tuple[Connection, ...]:
             if one.prefix == other.prefix and one.destination == other.destination:
                 first, second = f"{other.source.upper()}_SOURCE_ID_PREFIX", f"{one.source.upper()}_SOURCE_ID_PREFIX"
                 read.fault(
-                    f"{first} and {second} are the same ({one.prefix!r}): Planhat keys tickets by sourceId alone, so ticket 1 of "
-                    f"{other.name} and ticket 1 of {one.name} would overwrite each other; give each its own prefix."
+                    f"{first} and {second} are the same ({one.prefix!r}): Planhat keys tickets by sourceId alone, so "
+                    f"ticket 1 of {other.name} and ticket 1 of {one.name} would overwrite each other; give each its own."
                 )
     return tuple(made)
 
@@ -356,12 +370,16 @@ def _connection(read: Reader, source: str, tolerance_s: int) -> Connection | Non
     if f"{upper}_WEBHOOK_SECRET" not in read.environ:
         for name in (f"{upper}_AUTH", f"{upper}_ON_DELETE", f"{upper}_SOURCE_ID_PREFIX"):
             if name in read.environ:
-                read.warnings.append(f"{name} has no effect without {upper}_WEBHOOK_SECRET, which makes the connection {source}.")
+                read.warnings.append(
+                    f"{name} has no effect without {upper}_WEBHOOK_SECRET, which makes the connection {source}."
+                )
         return None
     secrets = _secrets(read, source, auth)
     if allow_test:
         secrets += (TEST_SECRET,)
-        read.warnings.append("ZENDESK_ALLOW_TEST_SECRET=1 accepts webhooks that anybody can sign: remove it after the test.")
+        read.warnings.append(
+            "ZENDESK_ALLOW_TEST_SECRET=1 accepts webhooks that anybody can sign: remove it after the test."
+        )
     return Connection(
         name=source,
         source=source,
@@ -394,11 +412,14 @@ def _secrets(read: Reader, source: str, auth: Auth) -> tuple[str, ...]:
         secret = entry.strip()
         where = name if "," not in read.environ[name] else f"Entry {number} of {name}"
         if not secret:
-            read.fault(f"{where} is empty: give the signing secret of {source}, or remove {name if where == name else 'the comma'}.")
+            surplus = name if where == name else "the comma"
+            read.fault(f"{where} is empty: give the signing secret of {source}, or remove {surplus}.")
         elif len(secret) < SECRET_MIN:
-            read.fault(f"{where} has fewer than {SECRET_MIN} characters: copy it whole from {source}, or make a longer one.")
+            read.fault(
+                f"{where} has fewer than {SECRET_MIN} characters: copy it whole from {source}, or make a longer one."
+            )
         elif complaint := SOURCES[source].check_secret(secret, auth):
-            read.fault(f"{where}: {complaint}")
+            read.fault(f"{where}: {complaint.rstrip('.')}.")
         elif secret not in found:
             found.append(secret)
     return tuple(found)

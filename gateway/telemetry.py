@@ -2,8 +2,9 @@
 Every metric and every log field, declared once; the formatter that lets no secret out; the text of `/metrics`.
 
 Counters live in Redis (a worker has no port), so any web process serves all of them. A counter's field in Redis is its
-name and its labels, `gateway_deliveries_total|connection=zendesk|outcome=accepted`; `counter()` builds it and `samples()`
-reads it. Label values come from configuration or from words in our code, never from a request.
+name and its labels, `gateway_answers_total|connection=zendesk|outcome=accepted`; `counter()` builds it and `samples()`
+reads it. What a script counts has a short name there, `deliveries` for `gateway_deliveries_total`. Label values come
+from configuration or from words in our code, never from a request.
 """
 
 from __future__ import annotations
@@ -39,20 +40,43 @@ class Metric:
     meaning: str
 
 
+_ONE: Final = ("destination",)
+
 METRICS: Final = (
-    Metric("gateway_deliveries_total", "counter", "", ("connection", "outcome"), "Webhook deliveries by how they were answered."),
+    Metric(
+        "gateway_answers_total",
+        "counter",
+        "",
+        ("connection", "outcome"),
+        "Webhook deliveries by how they were answered.",
+    ),
+    Metric("gateway_deliveries_total", "counter", "", (), "Deliveries stored in Redis."),
+    Metric(
+        "gateway_duplicates_total", "counter", "", (), "Deliveries that were stored before and had no second effect."
+    ),
+    Metric("gateway_changes_total", "counter", "", (), "Changes of tickets stored in Redis."),
     Metric("gateway_refused_total", "counter", "", ("connection", "reason"), "Deliveries answered 401, by reason."),
-    Metric("gateway_unknown_connection_total", "counter", "", (), "Requests for a connection that is not configured (404)."),
-    Metric("gateway_adapter_errors_total", "counter", "", ("connection",), "Defects in a source adapter; the body was quarantined."),
+    Metric(
+        "gateway_unknown_connection_total", "counter", "", (), "Requests for a connection that is not configured (404)."
+    ),
+    Metric(
+        "gateway_adapter_errors_total",
+        "counter",
+        "",
+        ("connection",),
+        "Defects in a source adapter; the body was quarantined.",
+    ),
     Metric("gateway_put_calls_total", "counter", "", (), "Calls that wrote deliveries to Redis; several share one."),
-    Metric("gateway_pending_tickets", "gauge", "", ("destination",), "Tickets with something unsent."),
-    Metric("gateway_leased_tickets", "gauge", "", ("destination",), "Tickets that a worker holds."),
-    Metric("gateway_parked_tickets", "gauge", "", ("destination",), "Tickets snoozed until later."),
-    Metric("gateway_dead_letters", "gauge", "", ("destination",), "Tickets that could not be sent, kept with their reason."),
-    Metric("gateway_quarantined_deliveries", "gauge", "", ("destination",), "Authentic deliveries that could not be read."),
-    Metric("gateway_oldest_pending_seconds", "gauge", "seconds", ("destination",), "Age of the oldest unsent change."),
-    Metric("gateway_planhat_calls_last_minute", "gauge", "", ("destination",), "Calls to Planhat reserved in the last 60 s."),
-    Metric("gateway_paused", "gauge", "", ("destination",), "1 while the destination is paused, stopped or held."),
+    Metric("gateway_pending_tickets", "gauge", "", _ONE, "Tickets with something unsent."),
+    Metric("gateway_leased_tickets", "gauge", "", _ONE, "Tickets that a worker holds."),
+    Metric("gateway_parked_tickets", "gauge", "", _ONE, "Tickets snoozed until later."),
+    Metric("gateway_dead_letters", "gauge", "", _ONE, "Tickets that could not be sent, kept with their reason."),
+    Metric("gateway_quarantined_deliveries", "gauge", "", _ONE, "Authentic deliveries that could not be read."),
+    Metric("gateway_oldest_due_seconds", "gauge", "seconds", _ONE, "How long the oldest due ticket has been due."),
+    Metric("gateway_due_tickets", "gauge", "", _ONE, "Tickets that a worker may claim now."),
+    Metric("gateway_suspect_tickets", "gauge", "", _ONE, "Tickets suspected of spoiling their batch."),
+    Metric("gateway_planhat_calls_last_minute", "gauge", "", _ONE, "Calls to Planhat reserved in the last 60 s."),
+    Metric("gateway_paused", "gauge", "", _ONE, "1 while the destination is paused, stopped or held."),
     Metric("gateway_redis_up", "gauge", "", (), "1 when Redis answered this scrape."),
 )
 
@@ -106,9 +130,11 @@ class Sample(NamedTuple):
 
 
 def samples(counters: Mapping[str, int]) -> Iterator[Sample]:
-    """Read counters as they stand in Redis; a field of another release is passed on under its own name."""
+    """Read counters as they stand in Redis; one that this release does not declare is passed on all the same."""
     for field, value in counters.items():
         name, *pairs = field.split("|")
+        if not name.startswith("gateway_"):
+            name = f"gateway_{name}_total"
         yield Sample(name, dict(pair.split("=", 1) for pair in pairs if "=" in pair), value)
 
 
@@ -122,8 +148,9 @@ def exposition(found: Iterable[Sample]) -> bytes:
     Args:
         found: counters and gauges of one scrape; a name that is no metric name is left out.
     """
-    from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  workers never write metrics
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+    from prometheus_client.registry import Collector  # noqa: PLC0415
 
     declared = {metric.name: metric for metric in METRICS}
     groups: dict[str, list[Sample]] = {}
@@ -131,10 +158,12 @@ def exposition(found: Iterable[Sample]) -> bytes:
         if _METRIC_NAME.fullmatch(sample.name):
             groups.setdefault(sample.name, []).append(sample)
 
-    class Scrape:
-        def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    class Scrape(Collector):
+        def collect(self) -> Iterator[Any]:
             for name, group in sorted(groups.items()):
-                metric = declared.get(name) or Metric(name, "counter", "", tuple(sorted(group[0].labels)), "Not described.")
+                metric = declared.get(name) or Metric(
+                    name, "counter", "", tuple(sorted(group[0].labels)), "Not described."
+                )
                 family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
                 lines = family(name, metric.meaning, labels=metric.labels)
                 for sample in group:
@@ -142,7 +171,7 @@ def exposition(found: Iterable[Sample]) -> bytes:
                 yield lines
 
     registry = CollectorRegistry()
-    registry.register(Scrape())  # type: ignore[arg-type]  duck-typed collectors are its documented use
+    registry.register(Scrape())
     return generate_latest(registry)
 
 
@@ -150,7 +179,10 @@ def exposition(found: Iterable[Sample]) -> bytes:
 
 _SECRET_PATTERNS: Final = (
     (re.compile(r"(?i)\b(token|secret|password|api[_-]?key)=[^&\s\"']+"), r"\1=[redacted]"),
-    (re.compile(r"(?i)\b(authorization|x-webhook-secret|cookie)(\"?'?\s*[:=,]\s*\"?'?b?'?)[^\r\n\"']+"), r"\1\2[redacted]"),
+    (
+        re.compile(r"(?i)\b(authorization|x-webhook-secret|cookie)(\"?'?\s*[:=,]\s*\"?'?b?'?)[^\r\n\"']+"),
+        r"\1\2[redacted]",
+    ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{6,}"), r"\1 [redacted]"),
     (re.compile(r"([a-z][a-z0-9+]{2,20}://)[^/@\s]*@"), r"\1[redacted]@"),
 )
@@ -208,7 +240,9 @@ class LineFormatter(logging.Formatter):
         }
         for name in LOG_FIELDS.keys() & record.__dict__.keys():
             value = record.__dict__[name]
-            line[name] = value if isinstance(value, (bool, int, float)) or value is None else self._clean(str(value), FIELD_MAX)
+            line[name] = (
+                value if isinstance(value, (bool, int, float)) or value is None else self._clean(str(value), FIELD_MAX)
+            )
         if record.exc_info and record.exc_info[1] is not None:
             trace = "".join(traceback.format_exception(*record.exc_info, limit=-12))
             line["trace"] = self._clean(trace[-TRACE_MAX:], TRACE_MAX)
@@ -283,7 +317,9 @@ class _RedactArguments(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(_plain(self._redact(arg), FIELD_MAX) if isinstance(arg, str) else arg for arg in record.args)
+            record.args = tuple(
+                _plain(self._redact(arg), FIELD_MAX) if isinstance(arg, str) else arg for arg in record.args
+            )
         return True
 
 

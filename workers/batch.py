@@ -73,7 +73,7 @@ class Held:
 
     def burial(self, reason: str, detail: str) -> Burial:
         """Make the ticket a dead letter: its changes are kept, its reason told."""
-        return Burial(ticket=self.ticket, cut=self.cut, frame=self.frame(), reason=reason, detail=detail)
+        return Burial(self.ticket, self.cut, self.frame(), reason, detail, self.connection)
 
 
 def hold(loaded: Loaded, doubt: int) -> Held | None:

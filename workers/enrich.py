@@ -13,11 +13,12 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gateway.core.change import Change
 from gateway.core.fold import fold
 from gateway.core.retry import backoff_ms
 from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
-from gateway.core.ticket import REASONS, wants, wants_reread
+from gateway.core.ticket import REASONS, Company, Person, wants, wants_reread
 from gateway.errors import StoreError
 from gateway.store.pending import Delivery
 from workers.batch import hold, read_parts
@@ -25,7 +26,7 @@ from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, w
 from workers.settle import bury
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gateway.store.pending import Loaded
     from workers.deps import Deps
@@ -129,48 +130,68 @@ def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
 
 async def _fetch(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
     """Ask for people and organizations that the cache lacks."""
-    for kind, ids in (("user", sorted(ask.users)), ("organization", sorted(ask.organizations))):
+    for kind, wanted in (("user", ask.users), ("organization", ask.organizations)):
+        ids = sorted(wanted)
         held = await deps.store.cache_get(connection, kind, ids)
         missing = [one for one, raw in zip(ids, held, strict=True) if raw is None]
-        if not missing:
-            continue
-        if kind == "user":
-            people = await helpdesk.users(missing)
-            found = {one: write_person(people.get(one)) for one in missing}
-        else:
-            companies = await helpdesk.organizations(missing)
-            found = {one: write_company(companies.get(one)) for one in missing}
-        nobody = write_person(None)
-        await deps.store.cache_set(
-            connection, kind, {key: raw for key, raw in found.items() if raw != nobody}, CACHE_TTL_S
-        )
-        await deps.store.cache_set(
-            connection, kind, {key: raw for key, raw in found.items() if raw == nobody}, NEGATIVE_TTL_S
-        )
-        await deps.store.count({f"lookups_{kind}": len(missing)})
+        for start in range(0, len(missing), helpdesk.at_once):
+            part = missing[start : start + helpdesk.at_once]
+            try:
+                found = await (helpdesk.users(part) if kind == "user" else helpdesk.organizations(part))
+            except HelpdeskError as error:
+                await _keep(deps, connection, kind, error.found)
+                raise
+            await _keep(deps, connection, kind, found)
+            await deps.store.count({f"lookups_{kind}": len(part)})
+
+
+async def _keep(deps: Deps, connection: str, kind: str, found: Mapping[str, object]) -> None:
+    """Put answers into the cache; "no such record" for a shorter time, since one may yet be made."""
+    known = {key: written for key, answer in found.items() if (written := _written(answer)) is not None}
+    nobody = dict.fromkeys(found.keys() - known.keys(), write_person(None))
+    await deps.store.cache_set(connection, kind, known, CACHE_TTL_S)
+    await deps.store.cache_set(connection, kind, nobody, NEGATIVE_TTL_S)
+
+
+def _written(answer: object) -> bytes | None:
+    match answer:
+        case Person():
+            return write_person(answer)
+        case Company():
+            return write_company(answer)
+    return None
 
 
 async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
     """Read tickets anew; each answer is a change stamped with its own time, put like any other."""
-    answers = await helpdesk.tickets(sorted(ask.tickets))
-    await deps.store.count({"lookups_ticket": len(ask.tickets)})
+    bare = sorted(ask.tickets)
+    for start in range(0, len(bare), helpdesk.at_once):
+        part = bare[start : start + helpdesk.at_once]
+        try:
+            found: Mapping[str, object] = await helpdesk.tickets(part)
+        except HelpdeskError as error:
+            await _take(deps, ask, error.found)
+            raise
+        await _take(deps, ask, found)
+        await deps.store.count({"lookups_ticket": len(part)})
+    log.info("tickets read anew", extra={"connection": connection, "tickets": len(bare)})
+
+
+async def _take(deps: Deps, ask: Ask, found: Mapping[str, object]) -> None:
+    """Put re-read tickets; what they in turn need looked up is asked for in the same round."""
     payloads = []
-    for bare, ticket in ask.tickets.items():
-        change = answers.get(bare)
-        if change is None:
+    for bare, change in found.items():
+        ticket = ask.tickets[bare]
+        if not isinstance(change, Change):
             await _bury_unknown(deps, ticket)
             ask.waiting.discard(ticket)
             continue
         payloads.append((ticket, change.encode()))
-        if not change.fields.get("email") and change.refs.get("requester_id"):
-            ask.users.add(str(change.refs["requester_id"]))
-        if change.refs.get("organization_id"):
-            ask.organizations.add(str(change.refs["organization_id"]))
-        if change.refs.get("assignee_id"):
-            ask.users.add(str(change.refs["assignee_id"]))
+        refs = {name: str(value) for name, value in change.refs.items() if value}
+        ask.users |= {refs[name] for name in ("requester_id", "assignee_id") if name in refs}
+        ask.organizations |= {refs[name] for name in ("organization_id",) if name in refs}
     if payloads:
-        await deps.store.put([Delivery(dedupe=None, payloads=tuple(payloads))])
-    log.info("tickets read anew", extra={"connection": connection, "tickets": len(payloads)})
+        await deps.store.put([Delivery(dedupe=None, payloads=tuple(payloads))], capped=False)
 
 
 async def _bury_unknown(deps: Deps, ticket: str) -> None:

@@ -18,7 +18,7 @@ from gateway.core.outcome import Verdict, decide
 from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
 from gateway.errors import StoreError
 from workers.batch import Held, cached, hold, lacking
-from workers.settle import bury, detail_of, settle
+from workers.settle import bury, bury_convicted, detail_of, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ async def flush_once(deps: Deps) -> float:
     view = await store.look()
     if _frozen(view) or deps.quota_free_at_s > deps.monotonic():
         return TICK_S
-    health = healths.read(await store.health()) if view.due_count or view.suspects else healths.Health()
+    health = healths.of(await store.health()) if view.due_count or view.suspects else healths.Health()
     suspects = await _suspects(deps, view, health)
     limit = 1 if view.pause.stopped else healths.batch_limit(health, deps.settings.batch_max_items)
     if not suspects and not _batch_is_due(deps, view, limit, health):
@@ -83,6 +83,7 @@ async def flush_once(deps: Deps) -> float:
         else:
             claimed = await store.claim(limit, token, CLAIM_LEASE_MS)
         if not claimed:
+            await _forget(deps, suspects)
             return TICK_S
         loaded = await store.load([one.ticket for one in claimed])
         doubts = {one.ticket: one.doubt for one in claimed}
@@ -90,6 +91,9 @@ async def flush_once(deps: Deps) -> float:
         unreadable = sorted({ticket.ticket for ticket in loaded} - {one.ticket for one in held})
         if unreadable:
             await store.release(token, unreadable, not_before_ms=view.now_ms + UNREADABLE_SNOOZE_MS)
+        if health.convicted and [one.ticket for one in held] == [health.convicted]:
+            await bury_convicted(deps, token, held[0])
+            return 0.0
         ready = await _prepare(deps, view, token, held)
         for chunk in _chunks(ready, deps.settings.batch_max_bytes):
             verdict = await _send(deps, token, chunk, view=view, suspects=bool(suspects))
@@ -130,14 +134,24 @@ def _batch_is_due(deps: Deps, view: View, limit: int, health: Health) -> bool:
 
 
 async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
-    """Give the suspects to send next; none while Planhat is unwell or a healthy batch has its turn."""
-    if not view.suspects or health.mode or view.pause.stopped:
+    """Give the suspects to send next; none while a healthy batch has its turn or must be the probe."""
+    if not view.suspects or (health.mode and view.due_count):
         return ()
     deps.suspects_turn = not deps.suspects_turn
     if view.due_count and not deps.suspects_turn and _batch_is_due(deps, view, deps.settings.batch_max_items, health):
         return ()
     groups = dict(await deps.store.suspects())
+    if health.mode or view.pause.stopped:  # a probe is one ticket, rather another than those that failed
+        return tuple(sorted(groups, key=lambda ticket: ticket in health.tested)[:1])
+    if health.convicted:
+        return (health.convicted,)
     return next_test(groups, found=health.found, cleared=health.cleared)
+
+
+async def _forget(deps: Deps, suspects: Sequence[str]) -> None:
+    """Let suspects go that hold nothing unsent any more; those that somebody holds stay."""
+    empty = [one.ticket for one in await deps.store.peek(suspects) if not one.value]
+    await deps.store.unsuspect(empty)
 
 
 async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> list[Held]:

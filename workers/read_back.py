@@ -76,7 +76,7 @@ async def know_history(deps: Deps, seen: dict[str, tuple[tuple[int, str], ...]])
         (ticket, Change(ticket, "", history=rows, history_known=True).encode()) for ticket, rows in seen.items()
     )
     if payloads:
-        await deps.store.put([Delivery(dedupe=None, payloads=payloads)])
+        await deps.store.put([Delivery(dedupe=None, payloads=payloads)], capped=False)
 
 
 async def read_back(deps: Deps) -> int:
@@ -86,7 +86,7 @@ async def read_back(deps: Deps) -> int:
     Returns:
         How many tickets' histories became known.
     """
-    waiting = await deps.store.waiting("unread", AT_ONCE)
+    waiting = await deps.store.histories(AT_ONCE)
     if not waiting:
         return 0
     rows = await newest(deps, frozenset(waiting))
@@ -96,7 +96,7 @@ async def read_back(deps: Deps) -> int:
     seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
     await know_history(deps, seen)
     await deps.store.leave("unread", sorted(seen))
-    await deps.store.park("unread", sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
+    await deps.store.await_history(sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
     return len(seen)
 
 

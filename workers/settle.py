@@ -53,7 +53,7 @@ async def settle(
         suspects: the call was a bisection's test.
         stopped: the call was a probe of a stopped destination.
     """
-    health = healths.read(await deps.store.health())
+    health = healths.of(await deps.store.health())
     before = health
     tickets = [one.ticket for one in sent]
     by_ticket = {one.ticket: one for one in sent}
@@ -80,13 +80,15 @@ async def settle(
         case Verdict.STOP:
             await _stop(deps, token, tickets, decision.detail)
         case Verdict.BACK_OFF:
-            health = await _back_off(deps, token, tickets, health, decision)
+            tested = () if outcome.kind == "unsent" else tuple(tickets)
+            health = healths.after_unavailable(health, tested, decision.detail)
+            await _back_off(deps, token, tickets, health, decision)
         case _:
             if stopped:
                 await deps.store.resume()
             health = await _settle_items(deps, token, by_ticket, outcome, decision, health, suspects=suspects)
     if health != before:
-        await deps.store.set_health(health.encode())
+        await deps.store.set_health(health.fields())
 
 
 async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> None:
@@ -99,9 +101,8 @@ async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> 
     await deps.store.release(token, tickets, not_before_ms=snooze)
 
 
-async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Health, decision: Decision) -> Health:
+async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Health, decision: Decision) -> None:
     """Planhat is unavailable: wait with jitter, for ever. After three in a row one ticket is sent alone."""
-    health = healths.after_unavailable(health, tuple(tickets))
     wait_ms = backoff_ms(health.fails, base_ms=BACKOFF_BASE_MS, cap_ms=BACKOFF_CAP_MS, jitter=deps.jitter())
     if decision.wait_s is not None:
         wait_ms = max(wait_ms, int(decision.wait_s * 1000))
@@ -109,7 +110,6 @@ async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Heal
     # While probing another ticket goes each time: the one that failed steps back behind the others.
     snooze = (await deps.store.now_ms()) + wait_ms + PARK_MS if health.mode and len(tickets) == 1 else None
     await deps.store.release(token, tickets, not_before_ms=snooze)
-    return health
 
 
 async def _settle_items(
@@ -136,7 +136,7 @@ async def _settle_items(
     if len(sent) == 1 and refused:
         return await _bury_alone(deps, token, next(iter(sent.values())), words, health)
     if acked:
-        health = await _after_success(deps, health)
+        health = await _after_success(deps, health, acked)
     if suspects:
         health = await _regroup(deps, sent, acked, rest if decision.verdict is Verdict.BISECT else set(), health)
     if decision.verdict is Verdict.BISECT and rest and not suspects:
@@ -147,12 +147,20 @@ async def _settle_items(
     return health
 
 
-async def _after_success(deps: Deps, health: Health) -> Health:
+async def _after_success(deps: Deps, health: Health, acked: set[str]) -> Health:
     """Something was taken: Planhat is well. What failed before a lone probe passed holds poison and is bisected."""
     if health.mode == "probing" and health.tested:
-        groups = dict.fromkeys(health.tested, 1)
-        await deps.store.regroup(groups)
-    return healths.after_success(health, configured=deps.settings.batch_max_items)
+        groups = dict(await deps.store.suspects())
+        changed = bisect.after_failure({**groups, **dict.fromkeys(health.tested, 1)}, health.tested)
+        await deps.store.suspect({ticket: group for ticket, group in changed.items() if ticket not in acked})
+    return healths.after_success(health, configured=deps.settings.batch_max_items, passed=acked)
+
+
+async def bury_convicted(deps: Deps, token: str, one: Held) -> None:
+    """A ticket was answered 5xx alone while others passed, twice: a dead letter with Planhat's words."""
+    health = healths.of(await deps.store.health())
+    health = await _bury_alone(deps, token, one, {one.ticket: health.words}, replace(health, convicted="", words=""))
+    await deps.store.set_health(health.fields())
 
 
 async def _regroup(
@@ -229,7 +237,8 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     created = [one for one in unknown if all_created or one.ticket in outcome.created_ids]
     await know_history(deps, {one.ticket: () for one in created})
     rest = [one.ticket for one in unknown if one not in created]
-    await deps.store.park("unread", rest, await deps.store.now_ms())
+    if rest:
+        await deps.store.await_history(rest, await deps.store.now_ms())
 
 
 async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:

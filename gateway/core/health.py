@@ -4,8 +4,9 @@ A destination's health: what several calls in a row teach, as a pure state machi
     ""  ──3 unavailable in a row──► probing ──the lone probe passes──► "" (what failed is bisected)
                                        └──────the probe fails too────► open ──a probe passes──► ""
 
-While probing or open one ticket is sent alone, another each time. A time-out halves the batch size, ten clean calls
-double it again. Ten lone failures in a row are systemic: nobody is buried for them.
+While probing or open one ticket is sent alone, another each time. A ticket that is answered 5xx alone while another
+passes gets a strike; the second one convicts it, since the first may have been Planhat coming back just then. A time-out
+halves the batch size, ten clean calls double it again. Ten lone failures in a row are systemic: nobody is buried.
 
 Source: DESIGN §2 "A batch's fate".
 """
@@ -13,9 +14,12 @@ Source: DESIGN §2 "A batch's fate".
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 Mode = Literal["", "probing", "open"]
 FAILURES_BEFORE_PROBE: Final = 3
@@ -36,6 +40,8 @@ class Health:
     lone: tickets that were buried after failing alone, since the last success.
     found, cleared: of the bisection under way, poison items found and items cleared.
     limited: 429 answers in a row.
+    struck: a ticket that was answered 5xx alone while another passed, once. convicted: the same, twice.
+    words: what Planhat said with the last 5xx.
     """
 
     fails: int = 0
@@ -47,16 +53,19 @@ class Health:
     found: int = 0
     cleared: int = 0
     limited: int = 0
+    struck: str = ""
+    convicted: str = ""
+    words: str = ""
 
-    def encode(self) -> bytes:
-        """Write the health."""
-        return orjson.dumps(asdict(self))
+    def fields(self) -> dict[str, str]:
+        """Write the health as it stands on the bridge."""
+        return {"record": orjson.dumps(asdict(self)).decode()}
 
 
-def read(raw: bytes | None) -> Health:
+def of(fields: Mapping[str, str]) -> Health:
     """Read a health; anything unreadable counts as good health, since this is only experience, no ticket's state."""
     try:
-        data: dict[str, Any] = orjson.loads(raw or b"{}")
+        data: dict[str, Any] = orjson.loads(fields.get("record", "{}"))
         known = {name: data[name] for name in Health.__dataclass_fields__ if name in data}
         return Health(**{**known, "tested": tuple(known.get("tested", ())), "lone": tuple(known.get("lone", ()))})
     except (ValueError, TypeError, AttributeError):
@@ -70,16 +79,34 @@ def batch_limit(health: Health, configured: int) -> int:
     return min(configured, health.batch_items or configured)
 
 
-def after_success(health: Health, *, configured: int) -> Health:
-    """A call was answered and something of it was taken."""
+def after_success(health: Health, *, configured: int, passed: Collection[str] = ()) -> Health:
+    """
+    A call was answered and something of it was taken.
+
+    Args:
+        passed: the tickets taken.
+    """
     clean = health.clean + 1 if health.batch_items else 0
     batch_items = health.batch_items
     if batch_items and clean >= CLEAN_CALLS_TO_GROW:
         batch_items, clean = batch_items * 2, 0
         if batch_items >= configured:
             batch_items = 0
+    struck, convicted = "" if health.struck in passed else health.struck, health.convicted
+    if health.mode == "probing" and len(health.tested) == 1 and health.tested[0] not in passed:
+        (alone,) = health.tested
+        struck, convicted = (("", alone) if alone == struck else (alone, convicted))
     return replace(
-        health, fails=0, mode="", tested=(), lone=(), limited=0, batch_items=batch_items, clean=clean
+        health,
+        fails=0,
+        mode="",
+        tested=(),
+        lone=(),
+        limited=0,
+        batch_items=batch_items,
+        clean=clean,
+        struck=struck,
+        convicted=convicted,
     )
 
 
@@ -88,19 +115,19 @@ def after_timeout(health: Health, sent: int) -> Health:
     return replace(health, batch_items=max(1, sent // 2), clean=0)
 
 
-def after_unavailable(health: Health, tested: tuple[str, ...]) -> Health:
+def after_unavailable(health: Health, tested: tuple[str, ...], words: str = "") -> Health:
     """
     A call was answered 500 or 503, or Planhat could not be reached.
 
     Args:
-        tested: the tickets of the call.
+        tested: the tickets of the call; empty when it was never sent, which says nothing of them.
+        words: Planhat's.
     """
     fails = health.fails + 1
     if health.mode:
         return replace(health, fails=fails, mode="open", tested=())
-    if fails >= FAILURES_BEFORE_PROBE:
-        return replace(health, fails=fails, mode="probing", tested=tested)
-    return replace(health, fails=fails, tested=tested)
+    mode: Mode = "probing" if fails >= FAILURES_BEFORE_PROBE else ""
+    return replace(health, fails=fails, mode=mode, tested=tested, words=words)
 
 
 def after_lone_failure(health: Health, ticket: str) -> tuple[Health, tuple[str, ...]]:

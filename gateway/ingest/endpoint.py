@@ -10,7 +10,6 @@ whole in quarantine.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 import time
@@ -20,10 +19,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from gateway.errors import PayloadTooLarge, StoreError, StoreUnavailable, UnknownConnection, UnreadablePayload, VerificationError
+from gateway.errors import (
+    PayloadTooLarge,
+    StoreError,
+    StoreUnavailable,
+    UnknownConnection,
+    UnreadablePayload,
+    VerificationError,
+)
 from gateway.ingest.problems import MethodRefused, UnsupportedMedia, answer_headers, problem, refuse, respond
 from gateway.sources.base import Connection, Normalized, Reply, Request, Source
-from gateway.store.pending import Delivery
+from gateway.store.records import Delivery, Quarantined
 from gateway.telemetry import Redaction, Throttle
 
 if TYPE_CHECKING:
@@ -40,7 +46,8 @@ log = logging.getLogger("gateway.ingest")
 PREFIX: Final = "/webhooks/"
 SMALL_BODY_BYTES: Final = 64 * 1024
 LARGE_BODIES_BYTES: Final = 64 * 1024 * 1024
-DELIVERIES: Final = "gateway_deliveries_total"
+ANSWERS: Final = "gateway_answers_total"
+DETAIL_MAX: Final = 500
 CLOSED: Final = "closed"
 """The status that a deleted ticket gets where `on_delete = close`."""
 
@@ -117,10 +124,7 @@ class Door:
         name = scope["path"][len(PREFIX) :].removesuffix("/")
         gate = self._gates.get(name)
         try:
-            if gate is None:
-                self._tally.add("gateway_unknown_connection_total")
-                raise UnknownConnection(name)
-            answer = await self._answer(gate, scope, receive)
+            answer = await self._answer(gate, name, scope, receive)
         except _Gone:
             return
         except asyncio.CancelledError:
@@ -133,9 +137,10 @@ class Door:
         else:
             await respond(send, *answer)
 
-    async def _answer(self, gate: _Gate, scope: Scope, receive: Receive) -> _Answer:
-        method: str = scope["method"]
-        if method != "POST":
+    async def _answer(self, gate: _Gate | None, name: str, scope: Scope, receive: Receive) -> _Answer:
+        if gate is None:
+            raise UnknownConnection(name)
+        if scope["method"] != "POST":
             return self._handshake(gate, scope)
         length = _check_head(gate, scope["headers"])
         if length > self._max_body_bytes:
@@ -158,17 +163,22 @@ class Door:
     async def _take(self, gate: _Gate, request: Request) -> _Answer:
         """Store an authentic delivery, one way or the other."""
         connection, source = gate.connection, gate.source
+        delivery_id: str | None = None
         try:
-            payload = source.parse(request)
+            try:
+                payload = source.parse(request)
+            except UnreadablePayload:
+                delivery_id = source.delivery_id(request, None)
+                raise
             delivery_id = source.delivery_id(request, payload)
             normalized = on_delete(source.normalize(payload, request, connection), connection)
-            payloads = tuple((change.ticket, change.encode()) for change in normalized.changes)
+            payloads = _payloads(normalized.changes)
         except UnreadablePayload as error:
-            return await self._quarantine(gate, request, error.reason, error.detail)
+            return await self._quarantine(gate, request, delivery_id, error)
         except Exception as error:  # noqa: BLE001  an adapter's defect must not lose what is authentic
             self._defect(connection.name, error)
             detail = "This release could not read the body; it is kept whole and can be replayed after an update."
-            return await self._quarantine(gate, request, "internal_error", detail)
+            return await self._quarantine(gate, request, delivery_id, UnreadablePayload("internal_error", detail))
         said: dict[str, Any] = {"status": "ignored", "delivery_id": delivery_id}
         if payloads:
             outcome = await self._commit.put(Delivery(dedupe(connection.name, delivery_id, request.body), payloads))
@@ -177,23 +187,29 @@ class Door:
         else:
             outcome = "ignored"
             said["reason"] = normalized.ignored or "nothing for tickets"
-        self._tally.add(DELIVERIES, connection=connection.name, outcome=outcome)
+        self._tally.add(ANSWERS, connection=connection.name, outcome=outcome)
         return _said(source, 202 if outcome == "accepted" else 200, said, stored=bool(payloads))
 
-    async def _quarantine(self, gate: _Gate, request: Request, reason: str, detail: str) -> _Answer:
-        record = {
-            "connection": gate.connection.name,
-            "reason": reason,
-            "detail": self._redact(detail)[:500],
-            "method": request.method,
-            "headers": [[name, self._redact(value)] for name, value in request.headers if name not in _SECRET_HEADERS],
-            "query": self._redact(request.query),
-            "body": base64.b64encode(request.body).decode("ascii"),
-        }
-        kept = await self._store.quarantine(record)
-        self._tally.add(DELIVERIES, connection=gate.connection.name, outcome="quarantined")
-        self._write(logging.WARNING, "delivery quarantined", connection=gate.connection.name, reason=reason, quarantine_id=kept)
-        said = {"status": "quarantined", "delivery_id": None, "reason": reason, "id": kept}
+    async def _quarantine(
+        self, gate: _Gate, request: Request, delivery_id: str | None, error: UnreadablePayload
+    ) -> _Answer:
+        name = gate.connection.name
+        headers = ((key, self._redact(value)) for key, value in request.headers if key not in _SECRET_HEADERS)
+        kept = await self._store.quarantine(
+            Quarantined(
+                connection=name,
+                reason=error.reason,
+                detail=self._redact(error.detail)[:DETAIL_MAX],
+                method=request.method,
+                headers=tuple(headers),
+                query=self._redact(request.query),
+                body=request.body,
+                dedupe=dedupe(name, delivery_id, request.body),
+            )
+        )
+        self._tally.add(ANSWERS, connection=name, outcome="quarantined")
+        self._write(logging.WARNING, "delivery quarantined", connection=name, reason=error.reason, quarantine_id=kept)
+        said = {"status": "quarantined", "delivery_id": delivery_id, "reason": error.reason, "id": kept}
         return _said(gate.source, 202, said, stored=True)
 
     def _handshake(self, gate: _Gate, scope: Scope) -> _Answer:
@@ -242,16 +258,19 @@ class Door:
     def _note(self, name: str, gate: _Gate | None, error: Exception) -> None:
         """Count and log an answer that is not a success; at most a few lines a minute of a kind."""
         if gate is None:
+            self._tally.add("gateway_unknown_connection_total")
             self._write(logging.INFO, "request for an unknown connection", kind="unknown", detail=name[:64])
             return
         row = problem(error)
-        self._tally.add(DELIVERIES, connection=name, outcome=row.word)
+        self._tally.add(ANSWERS, connection=name, outcome=row.word)
         if isinstance(error, VerificationError):
             self._tally.add("gateway_refused_total", connection=name, reason=error.reason)
             self._write(logging.WARNING, "delivery refused", connection=name, reason=error.reason)
         elif isinstance(error, StoreError):
-            self._write(logging.ERROR, "delivery not stored, sender is asked to come back", connection=name, reason=str(error))
-        elif row.status >= 500:  # noqa: PLR2004
+            self._write(
+                logging.ERROR, "delivery not stored, sender is asked to come back", connection=name, reason=str(error)
+            )
+        elif row.status >= 500:
             self._defect(name, error)
         else:
             self._write(logging.INFO, "request refused", connection=name, reason=row.word)
@@ -259,10 +278,12 @@ class Door:
     def _defect(self, name: str, error: Exception) -> None:
         """Log where our own code failed, without the error's text, which may quote the payload."""
         self._tally.add("gateway_adapter_errors_total", connection=name)
-        where = " < ".join(f"{one.name}:{one.lineno}" for one in reversed(traceback.extract_tb(error.__traceback__)[-6:]))
+        where = " < ".join(
+            f"{one.name}:{one.lineno}" for one in reversed(traceback.extract_tb(error.__traceback__)[-6:])
+        )
         self._write(logging.ERROR, "defect in our own code", connection=name, kind=type(error).__name__, detail=where)
 
-    def _write(self, level: int, message: str, **fields: Any) -> None:  # noqa: ANN401
+    def _write(self, level: int, message: str, **fields: Any) -> None:
         passes, left_out = self._throttle.allow(f"{message}|{fields.get('connection', '')}", time.monotonic())
         if left_out:
             fields["suppressed"] = left_out
@@ -294,6 +315,14 @@ def dedupe(connection: str, delivery_id: str | None, body: bytes) -> bytes | Non
         return None
     key = connection.encode() + b"\0" + hashlib.sha256(body).digest() + delivery_id.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(key, digest_size=16).digest()
+
+
+def _payloads(changes: Iterable[Change]) -> tuple[tuple[str, bytes], ...]:
+    """Encode changes; one that Redis could not take must fail here, alone, and not in a call shared with others."""
+    payloads = tuple((change.ticket, change.encode()) for change in changes)
+    if not all(ticket.encode() for ticket, _ in payloads):
+        raise ValueError("a change without a ticket")
+    return payloads
 
 
 def _deletes(change: Change) -> bool:
@@ -330,7 +359,9 @@ def _request(scope: Scope, body: bytes) -> Request:
 
 
 def _reply(reply: Reply) -> _Answer:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers.items()
+    ]
     if not any(name == b"content-length" for name, _ in headers):
         headers.append((b"content-length", b"%d" % len(reply.body)))
     return _Answer(reply.status, reply.body, headers)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.errors import PendingFull, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from gateway.store.pending import Delivery
+    from gateway.store.records import Delivery
 
 MAX_DELIVERIES: Final = 128
 MAX_BYTES: Final = 512 * 1024
@@ -99,9 +99,16 @@ class GroupCommit:
                             waiter.answer.set_result(answer)
                 except Exception as error:  # noqa: BLE001  every waiter of this call gets its error
                     _fail(batch, error)
+                    if isinstance(error, StoreUnavailable) and error.kind in ("away", "timeout"):
+                        self._fail_queue(error)  # else the last in the queue would wait for many time-outs
         finally:  # only a cancelled call leaves waiters behind
-            _fail([*batch, *self._queue], StoreUnavailable("away", "the process is stopping"))
-            self._queue.clear()
+            stopping = StoreUnavailable("away", "the process is stopping")
+            _fail(batch, stopping)
+            self._fail_queue(stopping)
+
+    def _fail_queue(self, error: Exception) -> None:
+        _fail(self._queue, error)
+        self._queue.clear()
 
     def _gather(self) -> list[_Waiter]:
         batch: list[_Waiter] = []
@@ -117,7 +124,7 @@ class GroupCommit:
         return batch
 
 
-def _fail(batch: list[_Waiter], error: Exception) -> None:
+def _fail(batch: Iterable[_Waiter], error: Exception) -> None:
     for waiter in batch:
         if not waiter.answer.done():
             waiter.answer.set_exception(error)

@@ -18,15 +18,17 @@ from gateway.ingest.problems import retry_after_s
 from gateway.telemetry import Sample, exposition, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from starlette.requests import Request
 
     from gateway.ingest.tally import Tally
     from gateway.settings import Settings
-    from gateway.store.pending import Store, View
+    from gateway.store.pending import Store
+    from gateway.store.records import Limits, View
 
 NO_STORE: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+REDIS_MIN: Final = 7
 NO_CONNECTION: Final = (
     "No connection is configured, so every webhook is answered 404: set <SOURCE>_WEBHOOK_SECRET, "
     "for example ZENDESK_WEBHOOK_SECRET."
@@ -41,12 +43,14 @@ class Health:
         settings: for the connections and the token that `/metrics` demands.
         store: the bridge.
         tally: counts of this process that Redis has not seen yet.
+        destination: the label of the store's figures.
     """
 
-    def __init__(self, settings: Settings, store: Store, tally: Tally) -> None:
+    def __init__(self, settings: Settings, store: Store, tally: Tally, destination: str = "planhat") -> None:
         self._settings = settings
         self._store = store
         self._tally = tally
+        self._destination = destination
 
     def routes(self) -> list[Route]:
         """Give the routes for the application."""
@@ -67,13 +71,21 @@ class Health:
             warnings.insert(0, NO_CONNECTION)
         connections = [connection.name for connection in self._settings.connections]
         try:
-            await self._store.writable()
-            warnings += await self._store.weaknesses()
+            await self._store.prove_writable()
+            warnings += weaknesses(await self._store.command("INFO"))
+            warnings += _caps(await self._store.look(), self._store.limits)
         except StoreError as error:
-            failing = {"redis": f"{type(error).__name__}: {getattr(error, 'kind', None) or getattr(error, 'cap', '')}"}
-            said: dict[str, Any] = {"status": "failing", "failing": failing, "warnings": warnings, "connections": connections}
+            failing = {"redis": error.kind if isinstance(error, StoreUnavailable) else str(error)}
+            said: dict[str, Any] = {
+                "status": "failing",
+                "failing": failing,
+                "warnings": warnings,
+                "connections": connections,
+            }
             return JSONResponse(said, 503, {**NO_STORE, "retry-after": str(retry_after_s())})
-        return JSONResponse({"status": "ready", "failing": {}, "warnings": warnings, "connections": connections}, headers=NO_STORE)
+        return JSONResponse(
+            {"status": "ready", "failing": {}, "warnings": warnings, "connections": connections}, headers=NO_STORE
+        )
 
     async def metrics(self, request: Request) -> Response:
         """Give the figures of all processes; only `gateway_redis_up 0` and our own when Redis is away."""
@@ -85,8 +97,68 @@ class Health:
                 return JSONResponse({"status": "refused"}, 401, {**NO_STORE, "www-authenticate": "Bearer"})
         try:
             await self._tally.flush()
-            found = [*samples(await self._store.counters()), *_gauges(await self._store.look(), self._store.destination)]
+            found = [*samples(await self._store.counters()), *_gauges(await self._store.look(), self._destination)]
+            calls = await self._store.calls_last_minute()
+            found.append(Sample("gateway_planhat_calls_last_minute", {"destination": self._destination}, calls))
             found.append(Sample("gateway_redis_up", {}, 1))
         except StoreUnavailable:
             found = [*samples(self._tally.waiting()), Sample("gateway_redis_up", {}, 0)]
         return Response(exposition(found), media_type="text/plain; version=0.0.4", headers=NO_STORE)
+
+
+def weaknesses(info: Mapping[str, Any]) -> list[str]:
+    """
+    What makes this Redis a weak bridge, as sentences that say what to change.
+
+    Args:
+        info: the answer of INFO, which managed servers allow where they block CONFIG; absent fields say nothing.
+    """
+    found = []
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        found.append(f"Redis may evict what is not sent yet (maxmemory-policy {policy}): set it to noeviction.")
+    if info.get("aof_enabled") == 0:
+        found.append("Redis keeps no append-only file, so a restart of Redis can lose changes: set appendonly yes.")
+    most, used = int(info.get("maxmemory") or 0), int(info.get("used_memory") or 0)
+    if most and used > 0.8 * most:
+        found.append(
+            f"Redis is {100 * used // most} % full; webhooks are answered 503 above 85 %: give it more memory."
+        )
+    if info.get("role") == "slave":
+        found.append("REDIS_URL leads to a replica: give the address of the primary.")
+    version = str(info.get("redis_version", ""))
+    if (
+        "valkey_version" not in info
+        and version.partition(".")[0].isdigit()
+        and int(version.partition(".")[0]) < REDIS_MIN
+    ):
+        found.append(f"Redis {version} is too old: version {REDIS_MIN} or Valkey is needed.")
+    return found
+
+
+def _caps(view: View, limits: Limits) -> list[str]:
+    found = []
+    if view.pending >= limits.pending_max_tickets:
+        found.append(
+            "The backlog is at PENDING_MAX_TICKETS, so webhooks are answered 503: see why nothing leaves (`status`)."
+        )
+    if view.dead >= limits.dead_letter_max:
+        found.append("The dead letters are at DEAD_LETTER_MAX, so webhooks are answered 503: replay or discard them.")
+    return found
+
+
+def _gauges(view: View, destination: str) -> Iterator[Sample]:
+    oldest_s = 0.0 if view.oldest_due_ms is None else max(0, view.now_ms - view.oldest_due_ms) / 1000
+    figures = {
+        "gateway_pending_tickets": view.pending,
+        "gateway_due_tickets": view.due_count,
+        "gateway_leased_tickets": view.leased,
+        "gateway_parked_tickets": view.parked,
+        "gateway_suspect_tickets": view.suspects,
+        "gateway_dead_letters": view.dead,
+        "gateway_quarantined_deliveries": view.quarantined,
+        "gateway_oldest_due_seconds": oldest_s,
+        "gateway_paused": int(view.pause.until_ms > view.now_ms or bool(view.pause.stopped or view.pause.held)),
+    }
+    for name, value in figures.items():
+        yield Sample(name, {"destination": destination}, value)

@@ -17,7 +17,6 @@ from gateway.errors import (
     LeaseLapsed,
     PayloadTooLarge,
     PendingFull,
-    StoreError,
     StoreUnavailable,
     UnknownConnection,
     UnreadablePayload,
@@ -81,7 +80,11 @@ PROBLEMS: Final[dict[type[GatewayError], Problem]] = {
 _UNEXPECTED: Final = Problem(503, "unavailable", retry=True)
 _JITTER: Final = random.Random()  # noqa: S311  spreads retries, guards nothing
 
-_COMMON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_COMMON: Final = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 def problem(error: Exception) -> Problem:
@@ -134,13 +137,3 @@ async def refuse(send: Send, error: Exception, *, close: bool = False) -> int:
 async def overloaded(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer a request for which there is no room, unread (an ASGI application)."""
     await refuse(send, StoreUnavailable("busy"), close=True)
-
-
-def leaves(root: type[GatewayError] = GatewayError) -> set[type[GatewayError]]:
-    """Give the classes under InboundError and StoreError that have no subclasses: those the table must hold."""
-    found: set[type[GatewayError]] = set()
-    roots = (InboundError, StoreError) if root is GatewayError else (root,)
-    for one in roots:
-        for child in one.__subclasses__():
-            found |= leaves(child) if child.__subclasses__() else {child}
-    return found

@@ -10,7 +10,6 @@ Source: uvicorn 0.54 `protocols/http/httptools_impl.py`; uvicorn issue #157 (no 
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,16 +19,37 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.ingest.problems import overloaded
 
 if TYPE_CHECKING:
+    import asyncio
+
     from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
 DEADLINE_S: Final = 10.0
 KEEP_ALIVE_S: Final = 95
 """Longer than the idle time of routers (Heroku 90 s), so that it is the router that closes."""
+GRACE_S: Final = 20
+"""Requests under way at SIGTERM get this long; with the close of Redis it stays under the 25 s that platforms give."""
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 MAX_PIPELINED: Final = 4
 MAX_CONNECTIONS: Final = 2_500
+
+
+SERVER: Final[dict[str, Any]] = {
+    "http": "gateway.ingest.protocol:DeadlineProtocol",
+    "ws": "none",
+    "lifespan": "on",
+    "interface": "asgi3",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": KEEP_ALIVE_S,
+    "timeout_graceful_shutdown": GRACE_S,
+    "backlog": 2048,
+}
+"""How uvicorn runs us; concurrency is limited by our protocol, whose 503 asks the sender to come back."""
 
 
 class _Refused(Exception):
@@ -77,6 +97,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     # Connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock: a client that connects and says nothing is slow too."""
         super().connection_made(transport)
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
@@ -85,6 +106,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.deadline_s, self._look_at_deadline)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Leave no timer and no waiting request behind."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -111,7 +133,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         else:
             if in_head and self._in_head and self._fed_bytes > self.max_head_bytes:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            elif not self._in_head and self._fed_bytes - self._body_bytes > 8 * self._body_bytes + 2 * self.max_head_bytes:
+            elif not self._in_head and self._fed_bytes > 9 * self._body_bytes + 2 * self.max_head_bytes:
                 self._refuse(HTTPStatus.BAD_REQUEST)  # chunk extensions or trailers without end
 
     # Parser
@@ -190,25 +212,30 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(wait_s, self._look_at_deadline)
 
     def _close_when_answered(self) -> None:
+        cycle = self._latest()
         self._closing = True
-        if self.cycle is None or self.cycle.response_complete:
+        if cycle is None or cycle.response_complete:
             self.transport.close()
         else:
-            self.cycle.keep_alive = False
+            cycle.keep_alive = False
+
+    def _latest(self) -> RequestResponseCycle | None:
+        """Give the request that was handed to the application last; uvicorn's annotation forgets that there is none."""
+        return self.cycle
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer outside the application and close; an answer that is under way is let out first."""
-        cycle = self.cycle
-        answering = cycle is not None and not cycle.response_complete
-        reading = answering and cycle.more_body
+        cycle = self._latest()
         self._closing = True
-        if reading:  # the application waits for a rest that will not be read
-            cycle.disconnected = True
-            cycle.message_event.set()
-        if self.pipeline or (answering and not reading):
-            self.flow.pause_reading()  # earlier requests are whole and get their answers, then the end
-            return
-        answered = cycle.response_started if reading else cycle is not None and not self._in_head
+        answered = cycle is not None and not self._in_head
+        if cycle is not None and not cycle.response_complete:
+            if cycle.more_body:  # the application waits for a rest that will not be read
+                cycle.disconnected = True
+                cycle.message_event.set()
+                answered = cycle.response_started
+            if self.pipeline or not cycle.more_body:
+                self.flow.pause_reading()  # earlier requests are whole and get their answers, then the end
+                return
         if not answered:
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(head.encode("ascii"))

@@ -16,7 +16,7 @@ from gateway.errors import StoreError
 from gateway.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 log = logging.getLogger("gateway.ingest")
 
@@ -66,7 +66,7 @@ class Tally:
 
 
 @contextlib.asynccontextmanager
-async def flushing(tally: Tally, every_s: float = FLUSH_EVERY_S):  # noqa: ANN201
+async def flushing(tally: Tally, every_s: float = FLUSH_EVERY_S) -> AsyncIterator[None]:
     """Flush in the background while the block runs."""
     task = asyncio.create_task(tally.keep_flushing(every_s))
     try:

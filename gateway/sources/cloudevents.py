@@ -76,8 +76,9 @@ def event_id(payload: Json, request: Request) -> str | None:
         headers = _attributes(request)
     except UnreadablePayload:
         return None
-    rows = payload if isinstance(payload, list) else [payload if media_type(request) == STRUCTURED else headers or payload]
-    pairs = [(row.get("source"), row.get("id")) for row in rows if isinstance(row, dict)]
+    envelope = payload if media_type(request) == STRUCTURED else headers or payload
+    rows = payload if isinstance(payload, list) else [envelope]
+    pairs = [(row.get("source"), row.get("id")) for row in rows if isinstance(row, dict) and "specversion" in row]
     named = [f"{source} {name}" for source, name in pairs if isinstance(source, str) and isinstance(name, str)]
     if not named or len(named) != len(rows) or not all(source and name for source, name in pairs):
         return None
@@ -135,7 +136,7 @@ def _attributes(request: Request) -> dict[str, str]:
         if not header.startswith("ce-"):
             continue
         if header[3:] in found or len(value) > ATTRIBUTE_MAX:
-            raise UnreadablePayload("bad_cloudevent", f"A ce- header stands twice or is over {ATTRIBUTE_MAX} characters.")
+            raise UnreadablePayload("bad_cloudevent", f"A ce- header stands twice or is over {ATTRIBUTE_MAX} long.")
         try:
             found[header[3:]] = unquote_to_bytes(value.encode("latin-1")).decode("utf-8")
         except UnicodeError as error:

@@ -62,7 +62,8 @@ def first(row: Mapping[str, Json], *names: str) -> Json | Unknown:
     return empty
 
 
-def isis_true(row: Mapping[str, Json], name: str) -> bool:
+def is_true(row: Mapping[str, Json], name: str) -> bool:
+    """Say whether a flag is set, as JSON's true or as the text "true"."""
     value = first(row, name)
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 

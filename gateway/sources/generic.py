@@ -10,48 +10,22 @@ Source: DESIGN §1 "Your own system"; standard_webhooks.py, cloudevents.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources import standard_webhooks
 from gateway.sources.base import Normalized
 from gateway.sources.cloudevents import BATCH, STRUCTURED, Event, consent, event_id, events
-from gateway.sources.reading import identifier, instant_us, json_payload, mail_address, text, word
+from gateway.sources.generic_items import KINDS, TIME, change_of
+from gateway.sources.reading import instant_us, json_payload
 from gateway.sources.signing import bearer, check_token, refuse_doubles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.core.change import Json, Life
+    from gateway.core.change import Change, Json
     from gateway.sources.base import Auth, Connection, Reply, Request, Source
 
 ITEMS_MAX: Final = 500
-HISTORY_MAX: Final = 1000
 BEARER_MIN: Final = 16
-KINDS: Final[Mapping[str, tuple[Life, bool]]] = {
-    "ticket.created": ("live", True),
-    "ticket.updated": ("", False),
-    "ticket.upserted": ("live", False),
-    "ticket.deleted": ("deleted", False),
-}
-"""Type -> (what it says of the ticket's existence, whether it is about the creation)."""
-
-TEXTS: Final = (
-    "title",
-    "description",
-    "url",
-    "type",
-    "severity",
-    "product",
-    "status",
-    "email",
-    "name",
-    "agentEmail",
-    "companyExternalId",
-    "companyId",
-)
-LISTS: Final = ("tags", "domains")
 EXPECTED: Final = f"Expected a JSON object with type (one of {', '.join(KINDS)}), timestamp and data."
 
 
@@ -108,7 +82,8 @@ class _Generic:
         """
         changes: list[Change] = []
         ignored = "no events in the batch"
-        for event in events(payload, request) or [_envelope(payload)]:
+        opened = events(payload, request)
+        for event in [_envelope(payload)] if opened is None else opened:
             kind, moment, data = _unwrapped(event)
             if not isinstance(kind, str):
                 raise UnreadablePayload("not_a_ticket_event", EXPECTED)
@@ -151,41 +126,5 @@ def _changes(kind: str, moment: Json, data: Json, connection: Connection) -> lis
         raise UnreadablePayload("too_many_items", f"data may hold {ITEMS_MAX} items, not {len(items)}.")
     event_at_us = None if moment is None else instant_us(moment)
     if moment is not None and event_at_us is None:
-        raise UnreadablePayload("bad_field", "timestamp must be an ISO 8601 time with a zone, such as ...T10:00:00Z.")
-    return [_Item(item, f"item {number}: ").change(kind, event_at_us, connection) for number, item in enumerate(items)]
-
-
-class _Item(NamedTuple):
-    """One ticket of `data`; `where` stands before every complaint about it."""
-
-    row: Json
-    where: str
-
-    def change(self, kind: str, event_at_us: int | None, connection: Connection) -> Change:
-        if not isinstance(self.row, dict):
-            raise UnreadablePayload("not_a_ticket_event", f"{self.where}data must be an object or a list of objects.")
-        shown = self.row.get("sourceId", self.row.get("id"))
-        if shown is None or shown == "":
-            raise UnreadablePayload("no_ticket_id", f"{self.where}sourceId (or id) is missing or empty.")
-        ticket = identifier(shown)
-        if ticket is None:
-            raise self.bad("sourceId", "a text or a whole number up to 2^53")
-        deleted = self.row.get("deleted")
-        if deleted is not None and not isinstance(deleted, bool):
-            raise self.bad("deleted", "true or false")
-        life, creation = KINDS[kind]
-        gone = life == "deleted" or deleted is True
-        fields = {name: self.field(name, value) for name, value in self.row.items() if name in READERS}
-        updated_at_ms = self.time("updatedAt", event_at_us)
-        return Change(
-            ticket=connection.prefix + ticket,
-            connection=connection.name,
-            fields={} if gone else fields,
-            updated_at_ms=updated_at_ms,
-            event_at_us=event_at_us,
-            created_at_ms=self.time("createdAt", None),
-            life="deleted" if gone else "live" if deleted is False else life,
-            creation=creation and not gone,
-            complete=not gone and all(fields.get(name) for name in ("title", "status", "email")),
-            history=() if gone else self.history(),
-        )
+        raise UnreadablePayload("bad_field", f"timestamp must be {TIME}.")
+    return [change_of(item, f"item {place}", kind, event_at_us, connection) for place, item in enumerate(items, 1)]

@@ -24,7 +24,8 @@ _GAP: Final = re.compile(rf"[^{_QUOTES}{{}}\[\],:]+")
 _NEXT_KEY: Final = rf"[{_QUOTES}][\w .-]{{1,80}}[{_QUOTES}]\s{{0,64}}:"
 _CLOSE: Final = r"[}\]]\s{0,64}(?:[,}\]]|\Z)"
 _ENDS_IN_OBJECT: Final = re.compile(rf"\s{{0,64}}(?:,\s{{0,64}}(?:{_NEXT_KEY}|{_CLOSE})|{_CLOSE})")
-_ENDS_IN_ARRAY: Final = re.compile(rf"\s{{0,64}}(?:,\s{{0,64}}(?:[{_QUOTES}{{\[]|{_CLOSE})|{_CLOSE})")
+_ENDS_IN_ARRAY: Final = re.compile(r"\s{0,64}[,\]]")
+_HOLDS_A_KEY: Final = re.compile(rf"(?<!\\)[{_QUOTES}]\s{{0,64}}:")
 _TRAILING_COMMA: Final = re.compile(r",(?=\s{0,64}[}\]])")
 _EMPTY_VALUE: Final = re.compile(r":(?=\s{0,64}[,}])")
 _PSEUDO: Final = re.compile(r"\{[a-z_]{1,40}:[^\"{}\n]{0,80}(?:\{[^\"{}\n]{0,80}\})?[^\"{}\n]{0,80}\}")
@@ -33,7 +34,8 @@ _PLAIN_END: Final = re.compile(r"\\.|\"", re.DOTALL)
 _TYPOGRAPHIC_END: Final = re.compile(rf"\\.|[{_QUOTES}]", re.DOTALL)
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
-_ID: Final = rf"\s{{0,64}}:\s{{0,64}}[{_QUOTES}]?\s{{0,8}}(#?(?:[A-Z]{{2,4}}-)?[0-9]{{1,15}})\s{{0,8}}[{_QUOTES}]?\s{{0,64}}[,}}]"
+_NUMBER: Final = r"\s{0,8}(#?(?:[A-Z]{2,4}-)?[0-9]{1,15})\s{0,8}"
+_ID: Final = rf"\s{{0,64}}:\s{{0,64}}[{_QUOTES}]?{_NUMBER}[{_QUOTES}]?\s{{0,64}}[,}}]"
 _TICKET_ID: Final = re.compile(rf"(?<!\\)[{_QUOTES}]ticket_id[{_QUOTES}]{_ID}")
 _FIRST_ID: Final = re.compile(
     rf"(?:\A\s{{0,64}}|(?<!\\)[{_QUOTES}](?:ticket|freshdesk_webhook)[{_QUOTES}]\s{{0,64}}:\s{{0,64}})"
@@ -102,13 +104,18 @@ class _Repair:
 
     def _string(self) -> bool:
         """Find the quote that what follows proves to be the end, and escape what stands between."""
-        ends = _ENDS_IN_OBJECT if self.boxes and self.boxes[-1] is not None else _ENDS_IN_ARRAY
+        in_object = bool(self.boxes) and self.boxes[-1] is not None
+        ends = _ENDS_IN_OBJECT if in_object else _ENDS_IN_ARRAY
         closing = _PLAIN_END if self.text[self.at] == '"' else _TYPOGRAPHIC_END
         for quote in closing.finditer(self.text, self.at + 1):
             end = quote.end()
-            if len(quote.group()) == 1 and ends.match(self.text, end):
+            if len(quote.group()) != 1:
+                continue
+            if ends.match(self.text, end):
                 content = self.text[self.at + 1 : end - 1]
-                return self._emit(f'"{_ODD.sub(_escaped, content)}"', end)
+                return not _HOLDS_A_KEY.search(content) and self._emit(f'"{_ODD.sub(_escaped, content)}"', end)
+            if not in_object:  # in a list nothing proves which quote is the last
+                return False
         return False
 
     def _emit(self, piece: str, at: int) -> bool:

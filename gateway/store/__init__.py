@@ -1,0 +1,1 @@
+"""The bridge: all of Redis. `pending.Store` is its one door."""

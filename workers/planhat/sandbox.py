@@ -155,6 +155,7 @@ class Sandbox:
         self.config = config
         self._log_file: IO[bytes] | None = config.log.open("ab") if config.log else None
         self._landing: set[asyncio.Task[Reply]] = set()
+        self.in_flight_puts = 0
         self.reset()
 
     def reset(self) -> None:
@@ -169,10 +170,21 @@ class Sandbox:
         self.calls = 0
         self.counts: Counter[str] = Counter()
         self.maxima: Counter[str] = Counter()
-        self.in_flight_puts = 0
         self.in_flight_keys: Counter[str] = Counter()
         self.window: deque[float] = deque()
         self.arrivals: deque[float] = deque()
+
+    def change_faults(self, asked: object) -> None:
+        """
+        Put other fault rates in force; the key `next` holds a list of scripted faults for the next calls.
+
+        Raises:
+            ValueError: something in it is unknown or impossible; then nothing changes but the rates before `next`.
+        """
+        if not isinstance(asked, dict) or not isinstance(script := asked.get("next", []), list):
+            raise ValueError("expected an object of rates by fault, in it `next` a list")  # noqa: TRY004
+        self.faults.change({name: rate for name, rate in asked.items() if name != "next"})
+        self.faults.follow(script)
 
     def stats(self) -> dict[str, Any]:
         """Count what happened: calls by method and status, faults, items, and the highest values seen."""
@@ -370,17 +382,17 @@ class Sandbox:
         task = asyncio.create_task(wait_and_land())
         self._landing.add(task)
         task.add_done_callback(self._landing.discard)
-        if call.fault == "late":
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(self.config.late_answer_s, wait_s)):
-                    await _until_gone(receive)
-                raise CallerGone
+        gone = asyncio.create_task(_until_gone(receive))
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():  # a reset came between: nothing was written, nobody waits for this answer
-                raise CallerGone from None
-            raise
+            if call.fault == "late":
+                await asyncio.wait({gone}, timeout=self.config.late_answer_s)
+            if not gone.done():
+                await asyncio.wait({gone, task}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() or task.cancelled():  # cancelled by a reset: nothing was written, nobody needs an answer
+                raise CallerGone
+            return task.result()
+        finally:
+            gone.cancel()
 
     def _overlaps(self, call: Call, keys: set[str]) -> None:
         both = keys & self.in_flight_keys.keys() if self.in_flight_keys else set()
@@ -400,7 +412,7 @@ class Sandbox:
         if (method, path) == ("PUT", "/tickets"):
             return self._upsert(call, at_ms)
         if (method, path) == ("GET", "/tickets"):
-            return _json(200, self.tickets.list(asked))
+            return _json(200, self.tickets.page(asked))
         if (method, path) == ("GET", "/leancompanies"):
             return _json(200, self.tickets.lean_companies(asked))
         if method == "DELETE" and path.startswith("/tickets/"):
@@ -411,7 +423,7 @@ class Sandbox:
         document = self.tickets.delete(ticket_id, at_ms)
         if document is None:
             return _json(404, {"error": "Not found"})
-        self._write([self._applied(call, at_ms, "delete", ticket_id, document["externalId"])])
+        self._write([self._applied(call, "delete", ticket_id, document["externalId"])])
         return _json(200, document)
 
     def _upsert(self, call: Call, at_ms: int) -> Reply:
@@ -427,7 +439,7 @@ class Sandbox:
             outcome = self.tickets.upsert(item, at_ms)
             tally.outcomes.append(outcome)
             if self._log_file and outcome.kind in ("created", "updated", "unchanged"):
-                applied.append(self._applied(call, at_ms, outcome.kind, outcome.id, outcome.source_id, item))
+                applied.append(self._applied(call, outcome.kind, outcome.id, outcome.source_id, item))
         self._write(applied)
         for outcome in tally.outcomes:
             self.counts[f"items:{outcome.kind}"] += 1
@@ -497,11 +509,10 @@ class Sandbox:
         self.counts[f"fault:{call.fault}"] += 1
 
     def _applied(
-        self, call: Call, at_ms: int, op: str, ticket_id: str, key: str, item: Mapping[str, Any] | None = None
+        self, call: Call, op: str, ticket_id: str, key: str, item: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        mono = self.config.monotonic()
-        head = {"kind": "write", "n": call.row["n"], "at_ms": at_ms, "mono_s": mono, "op": op}
-        return {**head, "_id": ticket_id, "sourceId": key, "item": item}
+        times = {"at_ms": call.row["landed_at_ms"], "mono_s": self.config.monotonic()}
+        return {"kind": "write", "n": call.row["n"], **times, "op": op, "_id": ticket_id, "sourceId": key, "item": item}
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         if self._log_file and rows:
@@ -566,7 +577,7 @@ async def _cut(receive: Receive, *, reset: bool) -> None:
     process there is no connection, so the error that a client would see is raised at the caller.
     """
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if not isinstance(transport, asyncio.Transport):
+    if transport is None:
         if reset:
             raise httpx.ReadError("[sandbox] connection reset by peer")
         raise httpx.RemoteProtocolError("[sandbox] server disconnected without sending a response")
@@ -597,12 +608,8 @@ def create_sandbox(config: SandboxConfig) -> Starlette:
 
     async def faults(request: Request) -> Response:
         try:
-            asked = orjson.loads(await request.body())
-            if not isinstance(asked, dict) or not isinstance(script := asked.pop("next", []), list):
-                raise TypeError("an object of rates; `next` is a list")
-            sandbox.faults.change(asked)
-            sandbox.faults.follow(script)
-        except (ValueError, TypeError) as error:
+            sandbox.change_faults(orjson.loads(await request.body()))
+        except ValueError as error:
             return Response(orjson.dumps({"error": str(error)}), 400, media_type="application/json")
         answer = {"rates": sandbox.faults.rates, "next": list(sandbox.faults.script)}
         return Response(orjson.dumps(answer), media_type="application/json")
@@ -683,7 +690,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-ms", type=int, default=0, help="of every call (default 0)")
     parser.add_argument("--late-s", type=float, default=2.0, help="when a `late` write lands (default 2)")
     parser.add_argument("--slow-s", type=float, default=1.0, help="how slow `slow` is (default 1)")
-    parser.add_argument("--item-share", type=float, default=0.1, help="of items struck by partial, silent (default 0.1)")
+    parser.add_argument(
+        "--item-share", type=float, default=0.1, help="of items struck by partial, silent (default 0.1)"
+    )
     parser.add_argument("--retry-after", type=int, metavar="SECONDS", help="send Retry-After with 429 (default: none)")
     parser.add_argument("--log", metavar="FILE", help="append every request and applied write as a JSON line")
     parser.add_argument("--log-items", action="store_true", help="keep the items of every PUT for GET /_sandbox/log")

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 Kind = Literal["created", "updated", "unchanged", "dropped", "create_error", "update_error"]
 HistoryMode = Literal["replace", "append"]
 
-TEXTS: Final = frozenset(
-    ("_id", "sourceId", "source", "companyId", "companyExternalId", "email", "name", "agentEmail")
-    + ("title", "description", "url", "type", "severity", "product", "status")
-)
+KEY_TEXTS: Final = ("_id", "sourceId", "source", "companyId", "companyExternalId", "email", "name", "agentEmail")
+TEXTS: Final = frozenset((*KEY_TEXTS, "title", "description", "url", "type", "severity", "product", "status"))
 TEXT_LISTS: Final = frozenset(("domains", "tags"))
 OTHERS: Final = frozenset(("timeSpent", "history", "custom"))
 FIELDS: Final = TEXTS | TEXT_LISTS | OTHERS
@@ -176,9 +174,7 @@ class Tickets:
         self.by_id[ticket.id] = self.by_source[key] = ticket
         return Outcome("created", ticket.id, key)
 
-    def _update(
-        self, ticket: Ticket, item: Mapping[str, Any], company: dict[str, Any] | None, at_ms: int
-    ) -> Outcome:
+    def _update(self, ticket: Ticket, item: Mapping[str, Any], company: dict[str, Any] | None, at_ms: int) -> Outcome:
         sent = self._known(item)
         if sent.get("sourceId") is None:
             sent.pop("sourceId", None)
@@ -222,7 +218,7 @@ class Tickets:
         self.deleted.append({"_id": ticket_id, "sourceId": key, "at_ms": at_ms})
         return {**read_shape(ticket), "autoTags": []}
 
-    def list(self, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    def page(self, asked: Mapping[str, str]) -> list[dict[str, Any]]:
         """Answer a list call; `asked` holds the query parameters that count, everything unknown is ignored."""
         rows = list(self.by_id.values())
         for name, keep in _FILTERS.items():

@@ -11,7 +11,7 @@ body that is not the bulk envelope (often HTML of something in front), `Retry-Af
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -37,6 +37,7 @@ LIST_PARAMETERS: Final = frozenset(
 RETRY_AFTER_MAX_S: Final = 3600.0
 CHUNK_BYTES: Final = 256 * 1024
 _HTML_CAP: Final = 20_000
+_PLAIN_ENTRY: Final = frozenset({"message", "_id", "sourceId", "externalId", "index"})
 _REQUEST_IDS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
 _READ: Final = frozenset({200, 206, 400, 403})
 """The statuses that may carry the bulk envelope."""
@@ -159,9 +160,8 @@ class Row(NamedTuple):
     One document of the list.
 
     id: Planhat's `_id`, "" when the row has none.
-    source_id: `externalId`, else `sourceId` (a written `sourceId` is read as `externalId`, inferred); "" without both.
-    keys: both of them, whichever are there: a ticket is found by either.
-    history: `(at_ms, status)` as `Change.history` takes it; entries without a readable time are left out.
+    source_id: `sourceId`, else `externalId` (written as the one, read as the other, inferred); "" without both.
+    history: the entries that are objects, as Planhat writes them (`status`, `time`).
     update_date: as Planhat writes it.
     """
 
@@ -169,12 +169,11 @@ class Row(NamedTuple):
     source_id: str
     email: str
     status: str
-    history: tuple[tuple[int, str], ...]
+    history: tuple[Mapping[str, Any], ...]
     update_date: str
-    subject: str
-    source: str
-    company_id: str
-    keys: frozenset[str]
+    subject: str = ""
+    source: str = ""
+    company_id: str = ""
 
 
 def read_rows(body: bytes) -> list[Row] | None:
@@ -252,7 +251,8 @@ class _Text(HTMLParser):
 
 def _line(text: str, cap: int) -> str:
     """Give a text as one printable line."""
-    printable = "".join(mark if mark.isprintable() else " " for mark in text[: cap * 40])
+    head = text[: cap * 4]
+    printable = head if head.isprintable() else "".join(mark if mark.isprintable() else " " for mark in head)
     return " ".join(printable.split())[:cap]
 
 
@@ -292,9 +292,18 @@ def _entries(payload: Mapping[str, object]) -> Iterator[ErrorEntry]:
     for name, value in payload.items():
         if name.lower().endswith("errors") and value:
             for item in value if isinstance(value, list) else [value]:
-                bare = item if isinstance(item, str) else f"{name}: {item}" if isinstance(item, int | float) else None
-                text = orjson.dumps(_shallow(item)).decode("utf-8", "replace") if bare is None else bare
-                yield ErrorEntry(_line(text, TEXT_CAP), _leaves(item))
+                yield ErrorEntry(_line(_words(name, item), TEXT_CAP), _leaves(item))
+
+
+def _words(name: str, item: object) -> str:
+    """Give an entry as a person reads it: a bare message where it says no more than which item, else all of it."""
+    if isinstance(item, str):
+        return item
+    if isinstance(item, int | float):
+        return f"{name}: {item}"
+    if isinstance(item, dict) and item.keys() <= _PLAIN_ENTRY and isinstance(item.get("message"), str):
+        return str(item["message"])
+    return orjson.dumps(_shallow(item)).decode("utf-8", "replace")
 
 
 def _shallow(item: object) -> object:
@@ -346,41 +355,19 @@ def _detail(payload: Mapping[str, object], entries: tuple[ErrorEntry, ...], *, s
 
 
 def _row(item: Mapping[str, object]) -> Row:
-    names = [name for name in (_word(item.get("externalId")), _word(item.get("sourceId"))) if name]
     text = {key: value for key, value in item.items() if isinstance(value, str)}
+    history = item.get("history")
     return Row(
         id=_word(item.get("_id")),
-        source_id=names[0] if names else "",
+        source_id=_word(item.get("sourceId")) or _word(item.get("externalId")),
         email=text.get("email", ""),
         status=text.get("status", ""),
-        history=tuple(_sightings(item.get("history"))),
+        history=tuple(entry for entry in history if isinstance(entry, dict)) if isinstance(history, list) else (),
         update_date=text.get("updateDate", ""),
         subject=text.get("subject") or text.get("title", ""),
         source=text.get("source", ""),
         company_id=text.get("companyId", ""),
-        keys=frozenset(names),
     )
-
-
-def _sightings(history: object) -> Iterator[tuple[int, str]]:
-    """Give `(at_ms, status)` of every history entry that can be read."""
-    for item in history if isinstance(history, list) else ():
-        if not isinstance(item, dict):
-            continue
-        status, time = item.get("status"), item.get("time")
-        at_ms = _iso_ms(time) if isinstance(time, str) else None
-        if isinstance(status, str) and at_ms is not None:
-            yield at_ms, status
-
-
-def _iso_ms(text: str) -> int | None:
-    """Give an ISO 8601 time as Unix ms; without an offset it is UTC (Planhat writes `Z`)."""
-    try:
-        at = datetime.fromisoformat(text.strip())
-        since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def _date_s(value: str | None) -> float | None:

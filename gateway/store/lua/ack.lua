@@ -38,7 +38,8 @@ for i = 8, #KEYS, 2 do
     if state ~= '' and ttl > 0 then redis.call('SET', KEYS[i + 1], state, 'EX', ttl) end
     if state ~= '' and ttl == 0 then redis.call('SET', KEYS[i + 1], state) end
     if again == '' and rest ~= '' then score = math.floor(struct.unpack('>I8', rest, 5) / 1000) end
-    if value == '' then over[#over + 1] = ticket else redis.call('ZADD', KEYS[1], string.format('%.0f', score), ticket) end
+    score = string.format('%.0f', score)
+    if value == '' then over[#over + 1] = ticket else redis.call('ZADD', KEYS[1], score, ticket) end
     if again == '' then sure[#sure + 1] = ticket else redis.call('HSET', KEYS[3], ticket, '2') end
     if closes == 1 then closed[#closed + 1] = ticket end
     freed[#freed + 1] = ticket

@@ -12,7 +12,7 @@ local bytes = 0
 for i = 2, #ARGV do
   bytes = bytes + redis.call('HSTRLEN', KEYS[2], ARGV[i]) + redis.call('HSTRLEN', KEYS[3], ARGV[i])
 end
-if ARGV[1] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[1], string.format('%.0f', -bytes)) end
+if ARGV[1] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[1], string.format('%.0f', 0 - bytes)) end
 redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
 redis.call('HDEL', KEYS[3], unpack(ARGV, 2))
 return redis.call('ZREM', KEYS[1], unpack(ARGV, 2))

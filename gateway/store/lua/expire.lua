@@ -20,7 +20,7 @@ for i, id in ipairs(ids) do
   aged[#aged + 1], aged[#aged + 2] = id, redis.call('ZSCORE', KEYS[1], id)
   bytes = bytes + #(rows[i] or '') + redis.call('HSTRLEN', KEYS[3], id)
 end
-if ARGV[4] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[4], string.format('%.0f', -bytes)) end
+if ARGV[4] ~= '' then redis.call('HINCRBY', KEYS[4], ARGV[4], string.format('%.0f', 0 - bytes)) end
 redis.call('ZREM', KEYS[1], unpack(ids))
 redis.call('HDEL', KEYS[2], unpack(ids))
 redis.call('HDEL', KEYS[3], unpack(ids))

@@ -26,8 +26,8 @@ for i = 1, #held do
   local score = redis.call('ZSCORE', KEYS[1], held[i])
   if not score or tonumber(score) <= now then lapsed = lapsed + 1 end
 end
-local view = {text, redis.call('ZCOUNT', KEYS[1], '-inf', text), oldest[2] or false, meta[1], redis.call('ZCARD', KEYS[1]),
-  redis.call('HLEN', KEYS[2]), lapsed}
+local due, pending = redis.call('ZCOUNT', KEYS[1], '-inf', text), redis.call('ZCARD', KEYS[1])
+local view = {text, due, oldest[2] or false, meta[1], pending, redis.call('HLEN', KEYS[2]), lapsed}
 for i = 5, 10 do view[#view + 1] = redis.call('ZCARD', KEYS[i]) end
 view[#view + 1] = redis.call('HGETALL', KEYS[4])
 view[#view + 1] = meta[2]

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Gives tickets back unsent: due again since their first arrival, or after a snooze. May put them in a lane or among the
--- suspects. What is in doubt stays in doubt.
+-- Gives tickets back unsent: due again since their first arrival, or after a snooze. May put them in a lane or among
+-- the suspects. What is in doubt stays in doubt.
 --
 -- KEYS[1] due ZSET       ticket -> ms
 -- KEYS[2] lease HASH     ticket -> token
@@ -27,6 +27,7 @@ for i = 5, #KEYS do
     count = count + 1
     if head == '' then
       redis.call('ZREM', KEYS[1], ticket)
+      redis.call('ZREM', KEYS[3], ticket)
     else
       local score = math.max(math.floor(struct.unpack('>I8', head, 5) / 1000), tonumber(ARGV[4]))
       redis.call('ZADD', KEYS[1], string.format('%.0f', score), ticket)

@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- Reserves calls to Planhat in a sliding minute (and a second of guard, for clocks that differ). A reservation is never
--- given back. A pause or a stop makes callers wait; a probe goes through a stop, never through a pause.
+-- given back. A pause, a stop or a hold makes callers wait; a probe goes through a stop, through nothing else, and
+-- moves the next probe on.
 --
 -- KEYS[1] calls ZSET        id -> ms, the last minute
 -- KEYS[2] calls:delete ZSET id -> ms, those for deletes
--- KEYS[3] pause HASH        until_ms, stopped, held
+-- KEYS[3] pause HASH        until_ms, stopped, held, probe_at_ms
 -- KEYS[4] meta HASH         epoch, full_until_ms
 -- ARGV[1] now_us (µs)       empty: Redis' time
 -- ARGV[2] kind              call, delete or probe
@@ -32,6 +33,7 @@ for key, limit in pairs(kinds) do
   end
 end
 if wait > 0 then return math.ceil(wait) end
+if pause[2] then redis.call('HSET', KEYS[3], 'probe_at_ms', string.format('%.0f', now + 60000)) end
 for key in pairs(kinds) do
   for i = 1, n do redis.call('ZADD', key, 'NX', string.format('%.0f', now), ARGV[6] .. ':' .. i) end
 end

@@ -1,0 +1,208 @@
+"""
+`map try`: what a webhook body becomes. No signature, no Redis, no token; nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
+import orjson
+
+from gateway.cli import Misuse
+from gateway.cli.frame import console, emit, json_option, plain, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.core.change import Change, Json
+    from gateway.sources.base import Connection, Normalized, OnDelete, Request
+
+NEW_STATUS: Final = {
+    "ticket": "one ticket changes",
+    "tickets": "several tickets change",
+    "delete": "gone",
+    "ignored": "authentic, nothing to do",
+    "handshake": "the sender asks whether we are here",
+    "unreadable": "would be kept whole in quarantine",
+}
+
+
+@click.group("map")
+def map_() -> None:
+    """Show what a webhook body becomes."""
+
+
+@map_.command("try")
+@click.argument("connection")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--headers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON object of header names and values, as the sender sends them.",
+)
+@click.option("--method", default="POST", show_default=True, help="HTTP method.")
+@json_option
+def try_(connection: str, files: tuple[Path, ...], headers: Path | None, method: str, *, as_json: bool) -> None:
+    """
+    Show what the bodies in FILES become when CONNECTION (zendesk, freshdesk, generic) gets them.
+
+    One line per file with --json. Needs no signature, Redis or token and sends nothing. SOURCE_ID_PREFIX, ON_DELETE and
+    the subdomain of the connection are used when they are set (<SOURCE>_SOURCE_ID_PREFIX and so on).
+
+    Exit codes: 0 whatever a body becomes; 2 for an unknown connection or an unreadable --headers file.
+    """
+    made = connection_named(connection)
+    sent = _headers(headers) if headers else ()
+    for path in files:
+        from gateway.sources.base import Request
+
+        said = {"file": str(path)} | tried(Request(method.upper(), sent, "", path.read_bytes()), made)
+        if as_json:
+            emit(said)
+        else:
+            _show(said)
+
+
+def connection_named(name: str) -> Connection:
+    """
+    Make a connection that can map but not verify; without a prefix unless one is set.
+
+    Raises:
+        Failure: no source has that name.
+    """
+    from gateway.sources import SOURCES
+    from gateway.sources.base import Connection
+
+    if name not in SOURCES:
+        raise Misuse(f"There is no connection {name!r}: this release knows {', '.join(SOURCES)}.")
+    upper = name.upper()
+    wish = os.environ.get(f"{upper}_ON_DELETE", "delete").strip().lower() or "delete"
+    if wish not in ("delete", "close", "ignore"):
+        raise Misuse(f"{upper}_ON_DELETE must be one of delete, close, ignore.")
+    subdomain = os.environ.get(f"{upper}_SUBDOMAIN", "") or os.environ.get(f"{upper}_DOMAIN", "")
+    return Connection(
+        name=name,
+        source=name,
+        secrets=(),
+        on_delete=cast("OnDelete", wish),
+        prefix=os.environ.get(f"{upper}_SOURCE_ID_PREFIX", "").strip(),
+        subdomain=subdomain.strip() or None,
+    )
+
+
+def _headers(path: Path) -> tuple[tuple[str, str], ...]:
+    try:
+        read = orjson.loads(path.read_bytes())
+    except ValueError as error:
+        raise Misuse(f"{path} is not JSON: {error}. Give one object of header names and values.") from error
+    if not isinstance(read, dict):
+        raise Misuse(f"{path} must hold one JSON object of header names and values.")
+    return tuple((name.lower(), value if isinstance(value, str) else str(value)) for name, value in read.items())
+
+
+def tried(request: Request, connection: Connection) -> dict[str, Any]:
+    """
+    Say what a request would become if it were authentic.
+
+    Returns:
+        `outcome`, `reason`, `tickets`, `deleted`, `needs_lookup`, as `map try --json` prints them.
+    """
+    from gateway.errors import UnreadablePayload
+    from gateway.ingest.endpoint import on_delete
+    from gateway.sources import SOURCES
+
+    source = SOURCES[connection.source]
+    if request.method != "POST":
+        if request.method in source.methods and source.handshake(request, connection) is not None:
+            return _said("handshake")
+        return _said("unreadable", f"method_not_allowed: {request.method} is no handshake of {source.name}")
+    media = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    if media and media not in source.content_types:
+        return _said(
+            "unreadable", f"unsupported_content_type: {media}; {source.name} sends {', '.join(source.content_types)}"
+        )
+    if source.handshake(request, connection) is not None:
+        return _said("handshake")
+    try:
+        normalized = source.normalize(source.parse(request), request, connection)
+    except UnreadablePayload as error:
+        return _said("unreadable", str(error))
+    return _outcome(on_delete(normalized, connection))
+
+
+def _said(outcome: str, reason: str = "", **more: Any) -> dict[str, Any]:
+    return {"outcome": outcome, "reason": reason, "tickets": [], "deleted": [], "needs_lookup": []} | more
+
+
+def _outcome(normalized: Normalized) -> dict[str, Any]:
+    from gateway.sources.base import NEEDS, needs_lookup
+
+    by_ticket: dict[str, list[Change]] = {}
+    for change in normalized.changes:
+        by_ticket.setdefault(change.ticket, []).append(change)
+    if not by_ticket:
+        return _said("ignored", normalized.ignored or "nothing for tickets")
+    merged = [_merged(changes) for changes in by_ticket.values()]
+    live = [change for change in merged if not _gone(change)]
+    needs = {word for change in live for word in needs_lookup(change)}
+    return _said(
+        "delete" if not live else "ticket" if len(live) == 1 else "tickets",
+        tickets=[_row(change) for change in merged],
+        deleted=[change.ticket for change in merged if _gone(change)],
+        needs_lookup=[word for word in NEEDS if word in needs],
+    )
+
+
+def _gone(change: Change) -> bool:
+    return change.life in ("deleted", "purged")
+
+
+def _merged(changes: list[Change]) -> Change:
+    """Say in one change what several of one body say of a ticket, by the same join that the workers use."""
+    from gateway.core.change import Change, decode_fresh
+    from gateway.core.part import join_all, part_of
+
+    if len(changes) == 1:
+        return changes[0]
+    part = join_all(part_of(decode_fresh(change.encode()), at) for at, change in enumerate(changes, 1))
+    return Change(
+        ticket=changes[0].ticket,
+        connection=changes[0].connection,
+        fields={name: value for name, (_, value) in part.fields.items()},
+        refs={name: value for name, (_, value) in part.refs.items()},
+        updated_at_ms=_last(change.updated_at_ms for change in changes),
+        created_at_ms=part.created_at_ms,
+        life=part.life[1] if part.life else "",
+        thin=part.thin_us > 0,
+    )
+
+
+def _last(times: Iterable[int | None]) -> int | None:
+    return max((at for at in times if at is not None), default=None)
+
+
+def _row(change: Change) -> dict[str, Json]:
+    from gateway.core.history import instant
+
+    row: dict[str, Json] = {"sourceId": change.ticket}
+    if not _gone(change):
+        row |= change.fields
+    for name, at_ms in (("createdAt", change.created_at_ms), ("updatedAt", change.updated_at_ms)):
+        if at_ms is not None:
+            row[name] = instant(at_ms)
+    return row
+
+
+def _show(said: Mapping[str, Any]) -> None:
+    screen = console()
+    screen.print(f"{said['file']}: {said['outcome']}, {NEW_STATUS[said['outcome']]}", style="bold")
+    if said["reason"]:
+        screen.print(f"  {plain(said['reason'])}")
+    for row in said["tickets"]:
+        gone = row["sourceId"] in said["deleted"]
+        table(("field", "becomes"), [*row.items(), *([("(ticket)", "deleted")] if gone else [])])
+    if said["needs_lookup"]:
+        screen.print(f"  to be looked up in the helpdesk: {', '.join(said['needs_lookup'])}")

@@ -1,0 +1,90 @@
+"""`send-sample`: sign a sample that came with the package and post it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from gateway.cli import Failure, Misuse
+from gateway.cli.frame import emit, json_option, plain
+from gateway.cli.senders import signed
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+def cases(source: str) -> list[str]:
+    """Give the names of a source's samples; none for an unknown source."""
+    folder = _folder() / source
+    return sorted(one.name.removesuffix(".json") for one in folder.iterdir()) if folder.is_dir() else []
+
+
+def sample(source: str, case: str) -> tuple[bytes, dict[str, str]]:
+    """
+    Give a sample's body and the headers that come with it (lower-case names, no signature).
+
+    Raises:
+        Failure: there is no such sample.
+    """
+    if case not in cases(source):
+        known = (
+            ", ".join(cases(source))
+            or f"none; sources with samples: {', '.join(sorted(one.name for one in _folder().iterdir()))}"
+        )
+        raise Misuse(f"There is no sample {case!r} of {source!r}. There are: {known}.")
+    read: dict[str, Any] = orjson.loads((_folder() / source / f"{case}.json").read_bytes())
+    body = read.get("body", read)
+    headers = {name.lower(): str(value) for name, value in (read.get("headers") or {}).items()}
+    return body.encode() if isinstance(body, str) else orjson.dumps(body), headers
+
+
+def _folder() -> Traversable:
+    return importlib.resources.files("gateway.sources") / "samples"
+
+
+@click.command("send-sample")
+@click.argument("source")
+@click.argument("case")
+@click.option("--url", help="The gateway, or the whole hook URL. Default: http://127.0.0.1:PORT.")
+@click.option("--secret", help="Signing secret. Default: the first of <SOURCE>_WEBHOOK_SECRET.")
+@json_option
+def send_sample(source: str, case: str, url: str | None, secret: str | None, *, as_json: bool) -> None:
+    """
+    Sign the sample CASE of SOURCE (zendesk, freshdesk, generic) and post it to a running gateway.
+
+    Exit codes: 0 the gateway took it; 1 it refused or is not there; 2 no such sample, or no secret.
+    """
+    import httpx
+
+    body, headers = sample(source, case)
+    name = f"{source.upper()}_WEBHOOK_SECRET"
+    secret = secret or os.environ.get(name, "").split(",")[0].strip()
+    if not secret:
+        raise Misuse(f"No secret to sign with: give --secret, or set {name} as the gateway has it.")
+    base = (url or f"http://127.0.0.1:{os.environ.get('PORT', '').strip() or 8000}").rstrip("/")
+    hook = base if "/webhooks/" in base else f"{base}/webhooks/{source}"
+    try:
+        answer = httpx.post(
+            hook, content=body, headers=signed(source, secret, body) | headers, timeout=30, trust_env=False
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Failure(
+            f"{hook} cannot be reached ({error}): start the gateway (`planhat-gateway up`) or give --url."
+        ) from error
+    if as_json:
+        emit({"url": hook, "status": answer.status_code, "answer": _read(answer.text)})
+    else:
+        click.echo(f"{answer.status_code} {plain(answer.text)}")
+    if not answer.is_success:
+        raise click.exceptions.Exit(1)
+
+
+def _read(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,69 @@
+"""What several calls in a row teach."""
+
+from __future__ import annotations
+
+from gateway.core import health as healths
+from gateway.core.health import Health, after_lone_failure, after_success, after_timeout, after_unavailable, batch_limit
+
+
+def test_three_unavailable_answers_in_a_row_send_one_ticket_alone() -> None:
+    health = Health()
+    for _ in range(2):
+        health = after_unavailable(health, ("a", "b"))
+        assert batch_limit(health, 5000) == 5000
+    health = after_unavailable(health, ("a", "b"))
+    assert health.mode == "probing"
+    assert batch_limit(health, 5000) == 1
+    assert health.tested == ("a", "b")
+
+
+def test_a_failing_probe_opens_the_circuit_and_forgives_the_batch() -> None:
+    health = after_unavailable(Health(fails=3, mode="probing", tested=("a", "b")), ("c",))
+    assert health.mode == "open"
+    assert health.tested == ()
+
+
+def test_a_success_ends_every_trouble() -> None:
+    health = after_success(Health(fails=9, mode="open", lone=("x",), limited=3), configured=5000)
+    assert health == Health()
+
+
+def test_a_time_out_halves_the_batch_and_ten_clean_calls_double_it() -> None:
+    health = after_timeout(Health(), 5000)
+    assert batch_limit(health, 5000) == 2500
+    health = after_timeout(health, 2500)
+    assert batch_limit(health, 5000) == 1250
+    for _ in range(10):
+        health = after_success(health, configured=5000)
+    assert batch_limit(health, 5000) == 2500
+    for _ in range(10):
+        health = after_success(health, configured=5000)
+    assert health.batch_items == 0
+    assert batch_limit(after_timeout(Health(), 1), 5000) == 1
+
+
+def test_ten_lone_failures_in_a_row_are_systemic_and_all_go_back() -> None:
+    health = Health()
+    for number in range(9):
+        health, back = after_lone_failure(health, f"t{number}")
+        assert back == ()
+    health, back = after_lone_failure(health, "t9")
+    assert back == tuple(f"t{number}" for number in range(10))
+    assert health.lone == ()
+
+
+def test_one_ticket_that_fails_again_and_again_is_not_systemic() -> None:
+    health = Health()
+    for _ in range(20):
+        health, back = after_lone_failure(health, "same")
+        assert back == ()
+    assert health.lone == ("same",)
+
+
+def test_health_reads_back_and_damage_counts_as_good_health() -> None:
+    health = Health(fails=2, mode="open", tested=("a",), batch_items=7, clean=1, lone=("b",), found=1, cleared=2, limited=3)
+    assert healths.of(health.fields()) == health
+    assert healths.of({}) == Health()
+    assert healths.of({"record": "[]"}) == Health()
+    assert healths.of({"record": "?"}) == Health()
+    assert healths.of({"record": '{"lone": 5}'}) == Health()

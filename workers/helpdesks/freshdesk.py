@@ -1,0 +1,206 @@
+"""
+Look-ups at Freshdesk: one ticket a call, with its requester and company in the same answer.
+
+The account's quota is shared with its webhooks, so agents, companies and status names are remembered for a while. A
+ticket's change carries all that was found, and no ids that would ask for the same again.
+
+Source: developers.freshdesk.com/api (tickets, contacts, companies, agents, ticket_fields), documented; facts of
+Freshdesk §5.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from gateway.core.change import Change
+from gateway.core.ticket import Company, Person
+from gateway.sources.freshworks_fields import STATUS, fields_of, url_of
+from gateway.sources.reading import instant_ms, mail_address, mapping, strings, text
+from workers.helpdesks.base import Api, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, askable, record_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    import httpx
+
+    from gateway.core.change import Json
+    from workers.settings import HelpdeskAccess
+
+T = TypeVar("T")
+
+REMEMBER_S: Final = 1800.0
+REMEMBER_MAX: Final = 10_000
+FIXED_STATUSES: Final = frozenset({"2", "3", "4", "5"})
+"""Codes whose meaning no account can change; all others are asked for."""
+
+
+class FreshdeskClient:
+    """
+    Look-ups of one Freshdesk connection.
+
+    Args:
+        access: address and credentials; `secret` is the API key.
+        transport: instead of the network, in tests.
+        monotonic: seconds of a clock that never steps.
+    """
+
+    at_once = 20
+
+    def __init__(
+        self,
+        access: HelpdeskAccess,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._access = access
+        self._api = Api(access.base_url, access.secret, "X", transport=transport)
+        self._monotonic = monotonic
+        self._memory: dict[str, tuple[float, Json]] = {}
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._api.aclose()
+
+    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
+        """Look up contacts, and agents, who may be requesters too."""
+        return await self._each(ids, self._user)
+
+    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
+        """Look up companies. They have no external id unless the account answers one."""
+        return await self._each(ids, self._organization)
+
+    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
+        """Read tickets anew. A deleted or spam ticket becomes the change that says so."""
+        return await self._each(ids, self._ticket)
+
+    async def probe(self) -> str | None:
+        """Ask who we are."""
+        try:
+            me = await self._api.get("agents/me")
+        except HelpdeskRefused as error:
+            return f"Freshdesk refuses the key: check FRESHDESK_API_KEY. Freshdesk says: {error}"
+        except HelpdeskError as error:
+            return f"Freshdesk does not answer: {error}"
+        return None if isinstance(me, dict) else "There is no Freshdesk API at this address: check FRESHDESK_DOMAIN."
+
+    async def _each(self, ids: Sequence[str], ask: Callable[[str], Awaitable[T | None]]) -> dict[str, T | None]:
+        found: dict[str, T | None] = dict.fromkeys(ids)
+        done: dict[str, T | None] = {}
+        for one in askable(ids):
+            try:
+                done[one] = await ask(one)
+            except HelpdeskError as error:
+                error.found = done
+                raise
+        return found | done
+
+    async def _user(self, user_id: str) -> Person | None:
+        row = await self._api.get(f"contacts/{user_id}")
+        if row is None:
+            row = mapping(await self._agent(user_id)).get("contact")
+        return None if row is None and await self._is_ours() else person(mapping(row))
+
+    async def _organization(self, company_id: str) -> Company | None:
+        row = await self._company(company_id)
+        return None if row is None and await self._is_ours() else company(mapping(row))
+
+    async def _ticket(self, ticket_id: str) -> Change | None:
+        row = await self._api.get(f"tickets/{ticket_id}", {"include": "requester,company"})
+        if row is None and await self._is_ours():
+            return None
+        if not isinstance(row, dict) or record_id(row.get("id")) != ticket_id:
+            raise HelpdeskUnavailable(f"tickets/{ticket_id} answers no ticket of that number")
+        gone = row.get("deleted") is True or row.get("spam") is True
+        fields: dict[str, Json] = {}
+        if not gone:
+            row_with_names = await self._named(row)
+            fields = fields_of(row_with_names, templated=False)
+            fields |= url_of({}, self._access.site, ticket_id, self._access.source)
+        return Change(
+            ticket=self._access.prefix + ticket_id,
+            connection=self._access.connection,
+            fields=fields,
+            updated_at_ms=instant_ms(row.get("updated_at")),
+            created_at_ms=instant_ms(row.get("created_at")),
+            life="deleted" if gone else "live",
+            complete=True,
+            reread=True,
+        )
+
+    async def _named(self, row: Mapping[str, Json]) -> dict[str, Json]:
+        """Put names in place of ids: the same flat keys that webhooks have, read by the same function."""
+        flat = {name: row.get(name) for name in ("subject", "description", "type", "tags", "priority", "status")}
+        if isinstance(row.get("description_text"), str):
+            flat["description_text"] = row["description_text"]
+        flat["status_name"] = await self._status_name(text(row.get("status")))
+        requester = mapping(row.get("requester"))
+        if not requester and (requester_id := record_id(row.get("requester_id"))):
+            someone = await self._user(requester_id)
+            requester = {"email": someone.email, "name": someone.name} if someone else {}
+        flat |= {"requester_email": requester.get("email"), "requester_name": requester.get("name")}
+        responder_id = record_id(row.get("responder_id"))
+        agent = mapping(mapping(await self._agent(responder_id)).get("contact")) if responder_id else {}
+        flat["agent_email"] = agent.get("email")
+        found = mapping(row.get("company"))
+        company_id = record_id(row.get("company_id")) or record_id(found.get("id"))
+        if company_id and "domains" not in found:  # the ticket's company is brief: id and name
+            found = mapping(await self._company(company_id))
+        flat["company_domains"] = list(company(found).domains)
+        if external_id := company(found).external_id:
+            flat["company_external_id"] = external_id
+        return flat
+
+    async def _status_name(self, code: str | None) -> str | None:
+        """Give the account's own word for a status code; None leaves it to the usual meaning."""
+        if code is None or code in FIXED_STATUSES:
+            return None
+        names = await self._remembered("statuses", self._status_names)
+        return mapping(names).get(code)
+
+    async def _status_names(self) -> dict[str, str]:
+        try:
+            listed = await self._api.get("ticket_fields", {"type": "default_status"})
+        except HelpdeskRefused:  # reading fields takes more rights than reading tickets
+            return dict(STATUS)
+        fields = [mapping(row) for row in listed] if isinstance(listed, list) else []
+        choices = next((mapping(row.get("choices")) for row in fields if row.get("type") == "default_status"), {})
+        labels = {code: names[0] if isinstance(names, list) and names else names for code, names in choices.items()}
+        return {code: label for code, label in labels.items() if isinstance(label, str)}
+
+    async def _agent(self, agent_id: str) -> Json:
+        return await self._remembered(f"agent {agent_id}", lambda: self._api.get(f"agents/{agent_id}"))
+
+    async def _company(self, company_id: str) -> Json:
+        return await self._remembered(f"company {company_id}", lambda: self._api.get(f"companies/{company_id}"))
+
+    async def _is_ours(self) -> bool:
+        """Prove once in a while that address and key are right: a wrong domain answers 404 to everything."""
+        if await self._remembered("me", lambda: self._api.get("agents/me")) is None:
+            raise HelpdeskUnavailable("there is no Freshdesk API at this address: check FRESHDESK_DOMAIN")
+        return True
+
+    async def _remembered(self, key: str, ask: Callable[[], Awaitable[Json]]) -> Json:
+        """Give an answer of the last half hour, or ask."""
+        now_s = self._monotonic()
+        held = self._memory.get(key)
+        if held is not None and now_s - held[0] < REMEMBER_S:
+            return held[1]
+        answer = await ask()
+        if answer is not None:
+            if len(self._memory) >= REMEMBER_MAX:
+                self._memory.clear()
+            self._memory[key] = (now_s, answer)
+        return answer
+
+
+def person(row: Mapping[str, Json]) -> Person:
+    """Read a contact."""
+    return Person(email=mail_address(row.get("email")), name=text(row.get("name")) or None)
+
+
+def company(row: Mapping[str, Json]) -> Company:
+    """Read a company."""
+    domains = tuple(domain.lower() for domain in strings(row.get("domains")) or ())
+    return Company(domains, external_id=text(row.get("external_id")) or None, name=text(row.get("name")) or None)
