@@ -350,7 +350,7 @@ def _connections(read: Reader) -> tuple[Connection, ...]:
                 first, second = f"{other.source.upper()}_SOURCE_ID_PREFIX", f"{one.source.upper()}_SOURCE_ID_PREFIX"
                 read.fault(
                     f"{first} and {second} are the same ({one.prefix!r}): Planhat keys tickets by sourceId alone, so "
-                    f"ticket 1 of {other.name} and ticket 1 of {one.name} would overwrite each other; give each its own."
+                    f"ticket 1 of {other.name} and of {one.name} would overwrite each other: give each its own."
                 )
     return tuple(made)
 
@@ -418,6 +418,8 @@ def _secrets(read: Reader, source: str, auth: Auth) -> tuple[str, ...]:
             read.fault(
                 f"{where} has fewer than {SECRET_MIN} characters: copy it whole from {source}, or make a longer one."
             )
+        elif source == "zendesk" and secret == TEST_SECRET:
+            read.fault(f"{where} is the test secret that Zendesk prints for everybody: copy the webhook's own.")
         elif complaint := SOURCES[source].check_secret(secret, auth):
             read.fault(f"{where}: {complaint.rstrip('.')}.")
         elif secret not in found:

@@ -245,7 +245,8 @@ class LineFormatter(logging.Formatter):
             )
         if record.exc_info and record.exc_info[1] is not None:
             trace = "".join(traceback.format_exception(*record.exc_info, limit=-12))
-            line["trace"] = self._clean(trace[-TRACE_MAX:], TRACE_MAX)
+            lines = [self._clean(one, MESSAGE_MAX) for one in trace[-TRACE_MAX:].splitlines()]
+            line["trace"] = ("\n" if self._form == "json" else " | ").join(lines)  # JSON escapes the line ends itself
         if self._form == "json":
             return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
         head = f"{line.pop('at')} {line.pop('level').upper():7} {line.pop('logger')}: {line.pop('message')}"

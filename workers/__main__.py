@@ -46,8 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         sys.stderr.write("\n".join(error.faults) + "\n")
         return 2
-    sys.stderr.write(f"There is no command {command!r}: none runs a worker; else sandbox, check, tickets.\n{__doc__}")
-    return 0 if command in ("-h", "--help") else 2
+    if command in ("-h", "--help"):
+        sys.stdout.write(f"{__doc__}".lstrip())
+        return 0
+    sys.stderr.write(f"There is no command {command!r}: without one a worker runs; else sandbox, check, tickets.\n")
+    return 2
 
 
 def _worker() -> int:

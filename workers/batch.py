@@ -128,5 +128,7 @@ def lacking(held: Held, found: Mapping[str, Found]) -> frozenset[Want]:
     """Give the look-ups of a ticket that nobody has answered yet."""
     answers = found.get(held.connection, Found())
     return frozenset(
-        want for want in wants(held.folded) if want.id not in (answers.people if want.kind == "user" else answers.companies)
+        want
+        for want in wants(held.folded)
+        if want.id not in (answers.people if want.kind == "user" else answers.companies)
     )

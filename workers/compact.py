@@ -1,6 +1,8 @@
 """
-Compaction: while a destination cannot be sent to, a ticket's changes are joined with each other (never with the state)
-and written back as one, so that memory grows with tickets, not with events.
+Compaction: memory grows with tickets, not with events.
+
+While a destination cannot be sent to, a ticket's changes are joined with each other (never with the state) and written
+back as one.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ async def _compact(deps: Deps, names: list[str]) -> int:
     left, done = [], 0
     for one in loaded:
         try:
-            if sum(1 for _ in frames(one.value)) < 2:  # noqa: PLR2004 - one change is as short as it gets
+            if sum(1 for _ in frames(one.value)) < 2:
                 left.append(one.ticket)
                 continue
             part = parts.read(one.value)

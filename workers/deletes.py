@@ -1,8 +1,8 @@
 """
 Deletions, one call each: at most a fifth of the quota, never in the way of a batch.
 
-A ticket waits in the lane `deletes`. Its Planhat `_id` is remembered from the upsert's answer or found in the list; a
-ticket that was sent and cannot be found is unconfirmed, not done. A ticket that was never sent and is not there is done.
+A ticket waits in the lane `deletes`. Its Planhat `_id` is remembered from the upsert's answer or found in the list. A
+ticket that was sent and cannot be found is unconfirmed, not done; one that was never sent and is not there is done.
 """
 
 from __future__ import annotations
@@ -108,13 +108,13 @@ async def _delete(deps: Deps, token: str, one: Held) -> bool:
         await _done(deps, token, one)
     elif answer.kind == "ambiguous":
         return False
-    elif answer.status == 429:  # noqa: PLR2004 - too many requests
+    elif answer.status == 429:
         await store.pause(rate_limit_pause_ms(answer.retry_after_s, 0, deps.jitter()), "rate limited by Planhat (429)")
         await _again(deps, token, one)
     elif answer.status in (401, 403):
         await store.stop("refused", answer.detail, token_hash=settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
         await _again(deps, token, one)
-    elif answer.status is None or answer.status >= 500:  # noqa: PLR2004 - their fault
+    elif answer.status is None or answer.status >= 500:
         await _again(deps, token, one)
     else:
         await bury(deps, token, [one.burial("refused", answer.detail)])

@@ -64,7 +64,9 @@ async def run(deps: Deps, connection: str, stop: asyncio.Event) -> None:
             await enrich_once(deps, connection)
             fails = 0
         except HelpdeskBusy as error:
-            pause_s = max(error.retry_after_s or 0, backoff_ms(1, base_ms=1000, cap_ms=60_000, jitter=deps.jitter()) / 1000)
+            pause_s = max(
+                error.retry_after_s or 0, backoff_ms(1, base_ms=1000, cap_ms=60_000, jitter=deps.jitter()) / 1000
+            )
             log.info("helpdesk asks to wait", extra={"connection": connection, "wait_s": round(pause_s, 1)})
         except HelpdeskError as error:
             fails += 1

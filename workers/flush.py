@@ -238,9 +238,7 @@ async def _send(deps: Deps, token: str, chunk: list[Held], *, view: View, suspec
     async def still_ours() -> bool:
         return deps.monotonic() < lease_ends_s - 1.0
 
-    outcome = await deps.planhat.upsert(
-        [one.item.body for one in sending if one.item], before_last_chunk=still_ours
-    )
+    outcome = await deps.planhat.upsert([one.item.body for one in sending if one.item], before_last_chunk=still_ours)
     decision = decide(outcome, [one.ticket for one in sending])
     await settle(deps, token, sending, outcome, decision, suspects=suspects, stopped=bool(view.pause.stopped))
     return decision.verdict

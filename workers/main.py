@@ -8,14 +8,13 @@ The flush loop has a Redis client of its own and goes on with arq down; arq is r
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import random
 import secrets
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from arq import cron
@@ -35,6 +34,8 @@ from workers.retention import expire_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+
+    from arq.typing import WorkerCoroutine
 
     from workers.settings import WorkerSettings
 
@@ -167,7 +168,9 @@ def _arq_worker(deps: Deps) -> Worker:
         cron_jobs=[
             cron(_job(compact), name="compact", second=20, keep_result=0, timeout=300),
             cron(_job(read_back), name="read_back", second={5, 35}, keep_result=0, timeout=120),
-            cron(_job(expire_dead_letters), name="expire_dead_letters", minute=17, second=0, keep_result=0, timeout=300),
+            cron(
+                _job(expire_dead_letters), name="expire_dead_letters", minute=17, second=0, keep_result=0, timeout=300
+            ),
         ],
         redis_pool=ArqRedis(connection_pool=pool),
         queue_name=f"gw:{{{settings.destination}}}:arq",
@@ -182,7 +185,7 @@ def _arq_worker(deps: Deps) -> Worker:
     )
 
 
-def _job(work: Callable[[Deps], Awaitable[int]]) -> Callable[[dict[str, Any]], Coroutine[Any, Any, None]]:
+def _job(work: Callable[[Deps], Awaitable[int]]) -> WorkerCoroutine:
     """Make an arq job of a piece of work; arq's ctx becomes typed here, and no exception reaches arq."""
 
     async def job(ctx: dict[str, Any]) -> None:
@@ -194,9 +197,4 @@ def _job(work: Callable[[Deps], Awaitable[int]]) -> Callable[[dict[str, Any]], C
             log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
 
     job.__qualname__ = work.__name__
-    return job
-
-
-def fingerprint(*values: str) -> str:
-    """Give 16 hex digits that change with the values and do not tell them."""
-    return hashlib.blake2b("\0".join(values).encode(), digest_size=8).hexdigest()
+    return cast("WorkerCoroutine", job)

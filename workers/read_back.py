@@ -1,6 +1,8 @@
 """
-Read-backs: what Planhat's own list says. Confirms items that an answer left uncounted, and tells the history that
-Planhat already holds of a ticket whose beginning was never seen.
+Read-backs: what Planhat's own list says.
+
+They confirm items that an answer left uncounted, and tell the history that Planhat already holds of a ticket whose
+beginning was never seen.
 
 Source: facts of the list endpoint: no filter by `sourceId`, filters may be ignored, rows carry `externalId`.
 """

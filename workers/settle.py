@@ -63,8 +63,8 @@ async def settle(
             "verdict": str(decision.verdict),
             "status": outcome.status,
             "items": len(sent),
-            "created": outcome.created,
-            "updated": outcome.updated,
+            "created_count": outcome.created,
+            "updated_count": outcome.updated,
             "why": decision.detail,
         },
     )
@@ -86,17 +86,15 @@ async def settle(
         case _:
             if stopped:
                 await deps.store.resume()
-            health = await _settle_items(deps, token, by_ticket, outcome, decision, health, suspects=suspects)
+            health = await _settle_items(deps, token, by_ticket, outcome, decision, health=health, suspects=suspects)
     if health != before:
         await deps.store.set_health(health.fields())
 
 
 async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> None:
-    """The whole call was refused for a reason no ticket has: stop, bury nothing, probe with another ticket each time."""
+    """The whole call was refused, not a ticket: stop, bury nothing, probe with another ticket each time."""
     log.error("planhat refuses every call; the destination is stopped, nothing is lost", extra={"why": detail})
-    await deps.store.stop(
-        "refused", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS
-    )
+    await deps.store.stop("refused", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
     snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None
     await deps.store.release(token, tickets, not_before_ms=snooze)
 
@@ -118,8 +116,8 @@ async def _settle_items(
     sent: dict[str, Held],
     outcome: BulkOutcome,
     decision: Decision,
-    health: Health,
     *,
+    health: Health,
     suspects: bool,
 ) -> Health:
     """Planhat looked at the items: ack, look closer, bury."""
@@ -163,9 +161,7 @@ async def bury_convicted(deps: Deps, token: str, one: Held) -> None:
     await deps.store.set_health(health.fields())
 
 
-async def _regroup(
-    deps: Deps, sent: dict[str, Held], acked: set[str], failed: set[str], health: Health
-) -> Health:
+async def _regroup(deps: Deps, sent: dict[str, Held], acked: set[str], failed: set[str], health: Health) -> Health:
     """Tell the bisection what its test came to."""
     groups = dict(await deps.store.suspects())
     tested = tuple(sent)
@@ -227,7 +223,7 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     if outcome.created is not None and outcome.created > believed_new:
         log.warning(
             "planhat created more tickets than were believed new: somebody else removed some",
-            extra={"created": outcome.created, "believed_new": believed_new},
+            extra={"created_count": outcome.created, "believed_new": believed_new},
         )
         await deps.store.count({"drift_created": outcome.created - believed_new})
     if settings.history != "full":
@@ -251,7 +247,9 @@ async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
         if ends.get(burial.ticket) == "buried":
             log.warning("ticket buried", extra={"ticket": burial.ticket, "reason": burial.reason, "why": burial.detail})
     if full:
-        log.error("the dead letters are at their cap; tickets park and intake answers 503", extra={"tickets": len(full)})
+        log.error(
+            "the dead letters are at their cap; tickets park and intake answers 503", extra={"tickets": len(full)}
+        )
         await deps.store.release(token, full, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
     await deps.store.count({"buried": len(burials) - len(full)})
 

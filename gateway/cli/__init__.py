@@ -90,6 +90,8 @@ def _sentence(error: GatewayError) -> str:
     kind = type(error).__name__
     if kind == "StoreUnavailable":
         return f"Redis cannot be used ({error}): see that it runs and that REDIS_URL names it, then try again."
+    if kind == "PendingFull":
+        return f"The bridge takes nothing more in (its cap {error} is reached): let workers empty it, then try again."
     return f"{kind}: {error}" if str(error) else kind
 
 

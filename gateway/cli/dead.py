@@ -178,7 +178,7 @@ def replay(idents: tuple[str, ...], reason: str | None, *, everything: bool, as_
     async def work() -> Replayed:
         async with open_store() as store:
             chosen = await _chosen(store, idents, reason, everything=everything)
-            return await replayed(store, chosen)
+            return await replayed(store, chosen, named=bool(idents))
 
     came = run(work())
     said = {"tickets": came.tickets, "deliveries": came.deliveries, "ignored": came.ignored, "stayed": came.stayed}
@@ -203,18 +203,22 @@ async def _chosen(store: Store, idents: Sequence[str], reason: str | None, *, ev
     return [row.id for row in await rows_of(store, reason=reason)]
 
 
-async def replayed(store: Store, idents: Sequence[str]) -> Replayed:
-    """Replay tickets and deliveries by their ids."""
+async def replayed(store: Store, idents: Sequence[str], *, named: bool) -> Replayed:
+    """
+    Replay tickets and deliveries by their ids.
+
+    Args:
+        named: a person gave the ids, so each that is not there is told of; else they were just listed.
+    """
     from gateway.store.dead_letters import is_quarantine_id
 
     came = Replayed()
-    for ident in idents:
-        if is_quarantine_id(ident):
-            continue
-        if await store.replay_tickets([ident]):
-            came.tickets += 1
-        else:
-            came.stayed[ident] = "there is no dead letter of that id"
+    tickets = [ident for ident in idents if not is_quarantine_id(ident)]
+    for part in [[ident] for ident in tickets] if named else [tickets]:
+        count = await store.replay_tickets(part)
+        came.tickets += count
+        if named and not count:
+            came.stayed[part[0]] = "there is no dead letter of that id"
     deliveries = [ident for ident in idents if is_quarantine_id(ident)]
     connections = _connections() if deliveries else {}
     for ident in deliveries:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DRAIN_S: Final = 20.0
 QUIET_S: Final = 1.0
+SHOWN: Final = 10
+"""So many differences are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _perform(stage: Stage, seed: int, *, keep: bool, as_json: bool, begun: float
         family() as children,
     ):
         stage.children, stage.zendesk_url, stage.redis_url = children, double.url, redis.url
-        stage.say(f"{redis.server.name} {'.'.join(map(str, redis.server.version))} runs on a private socket")
+        stage.say(f"{redis.server.name} {'.'.join(map(str, redis.server.version))} runs on {redis.where}")
         try:
             _start(stage, seed, Path(folder))
             answered = _post(stage, told)
@@ -116,8 +118,9 @@ def _perform(stage: Stage, seed: int, *, keep: bool, as_json: bool, begun: float
             emit(report)
         else:
             show(report)
-        if report["unexpected"]:
-            raise Failure("This is not what was expected:\n" + "\n".join(report["unexpected"]) + f"\n\n{_tails(stage)}")
+        if wrong := report["unexpected"]:
+            more = f"\n... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+            raise Failure("This is not what was expected:\n" + "\n".join(wrong[:SHOWN]) + f"{more}\n\n{_tails(stage)}")
         if keep:
             _stay(stage)
 

@@ -132,7 +132,7 @@ def show(report: Mapping[str, Any]) -> None:
     journey = report["journey"]
     screen.print(f"\nThe journey of ticket {journey['ticket']}", style="bold")
     table(
-        ("arrived", "happened at the helpdesk", "event", "shows", "answer", ""),
+        ("arrived", "happened", "event", "shows", "answer", ""),
         [
             (row["at"], row["happened"], row["event"], row["status"], f"{row['code']} {row['answer']}", _remark(row))
             for row in journey["arrived"]
@@ -156,7 +156,7 @@ def show(report: Mapping[str, Any]) -> None:
     )
     table(("status history", ""), [(entry["status"], entry["time"]) for entry in row.get("history", [])])
     screen.print("\nIn all", style="bold")
-    looked = ", ".join(f"{count} for {kind}" for kind, count in sorted(report["lookups"].items())) or "none"
+    looked = ", ".join(f"{kind} in {_calls(count)}" for kind, count in sorted(report["lookups"].items())) or "none"
     table(
         ("", ""),
         [
@@ -175,14 +175,18 @@ def show(report: Mapping[str, Any]) -> None:
         screen.print(f"\nDead letter {dead['id']}: {dead['reason']}", style="bold")
         screen.print(f"  {dead['detail']}")
     screen.print(
-        f"\n{report['posted']} deliveries about {report['tickets']} tickets -> {report['calls']} calls to Planhat, "
+        f"\n{report['posted']} deliveries about {report['tickets']} tickets -> {_calls(report['calls'])} to Planhat, "
         f"in {report['seconds']} s"
     )
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count} calls"
 
 
 def _remark(row: Mapping[str, Any]) -> str:
     if row["code"] == 401:
         return "forged: not signed with our secret"
     if row["answer"] == "duplicate":
-        return "the same delivery again: no effect"
-    return "older than what was there: put in its place" if row["out_of_order"] else ""
+        return "the same again: no effect"
+    return "older than the last: put in its place" if row["out_of_order"] else ""

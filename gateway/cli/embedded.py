@@ -133,6 +133,11 @@ class EmbeddedRedis:
         return self._child.process.pid
 
     @property
+    def where(self) -> str:
+        """Say how it is reached, without what would let one in."""
+        return "a private socket" if self.url.startswith("unix:") else "a loopback port"
+
+    @property
     def running(self) -> bool:
         """Whether the server has not ended."""
         return self._child is not None and self._child.running

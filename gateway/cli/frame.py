@@ -50,10 +50,10 @@ def plain(value: object, limit: int = 2_000) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Give a terminal; a pipe gets 110 columns, so that tables are not cut for a script."""
+    """Give a terminal; a pipe gets 120 columns, so that tables are not cut for a script."""
     from rich.console import Console
 
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 110
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 120
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False)
 
 

@@ -167,13 +167,16 @@ def _merged(changes: list[Change]) -> Change:
 
     if len(changes) == 1:
         return changes[0]
-    part = join_all(part_of(decode_fresh(change.encode()), at) for at, change in enumerate(changes, 1))
+    newest_ms = _last(change.updated_at_ms for change in changes) or 0  # arrival: no stamp may seem to be of the future
+    part = join_all(
+        part_of(decode_fresh(change.encode()), newest_ms * 1000 + at) for at, change in enumerate(changes, 1)
+    )
     return Change(
         ticket=changes[0].ticket,
         connection=changes[0].connection,
         fields={name: value for name, (_, value) in part.fields.items()},
         refs={name: value for name, (_, value) in part.refs.items()},
-        updated_at_ms=_last(change.updated_at_ms for change in changes),
+        updated_at_ms=newest_ms or None,
         created_at_ms=part.created_at_ms,
         life=part.life[1] if part.life else "",
         thin=part.thin_us > 0,

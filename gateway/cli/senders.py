@@ -39,13 +39,20 @@ def freshdesk(secret: str, _body: bytes, _now_s: float, _delivery_id: str) -> di
     return {"content-type": "application/json", "authorization": f"Bearer {secret}"}
 
 
-def standard_webhooks(secret: str, body: bytes, now_s: float, delivery_id: str) -> dict[str, str]:
-    """Sign as Standard Webhooks 1.0: base64(HMAC-SHA256(decoded secret, id.timestamp.body))."""
+def generic_key(secret: str) -> bytes | None:
+    """Give the HMAC key behind a generic secret (`whsec_` and base64); None when it is no such secret."""
     encoded = secret.removeprefix("whsec_").rstrip("=")
     try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except ValueError as error:
-        raise Misuse("The secret of a generic connection is whsec_ followed by base64.") from error
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        return None
+
+
+def standard_webhooks(secret: str, body: bytes, now_s: float, delivery_id: str) -> dict[str, str]:
+    """Sign as Standard Webhooks 1.0: base64(HMAC-SHA256(decoded secret, id.timestamp.body))."""
+    key = generic_key(secret)
+    if key is None:
+        raise Misuse("The secret of a generic connection is whsec_ followed by base64.")
     moment = str(int(now_s))
     digest = hmac.digest(key, f"{delivery_id}.{moment}.".encode() + body, hashlib.sha256)
     return {

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import secrets
@@ -53,7 +52,7 @@ def up(*, fresh: bool, port: int | None) -> None:
     """
     try:
         with interruptible():
-            _run(fresh=fresh, port=port or int(os.environ.get("PORT", "").strip() or 8000))
+            _run(fresh=fresh, port=port or _port())
     except KeyboardInterrupt:
         click.echo("\nStopped.")
 
@@ -76,7 +75,8 @@ def _run(*, fresh: bool, port: int) -> None:
             far = _sandbox(children, kept.sandbox, folder / "sandbox.jsonl", fresh=fresh)
         mine = environment({**shared, **far}, inherit=True)
         children.append(start("worker", python("workers"), env=mine, lines=_line))
-        near = {**shared, "PORT": str(port), "GENERIC_WEBHOOK_SECRET": generic}
+        # one web process: those that uvicorn would start beside it are not tied to our life
+        near = {**shared, "PORT": str(port), "WEB_CONCURRENCY": "1", "GENERIC_WEBHOOK_SECRET": generic}
         env = environment(near, inherit=True)
         env.pop("PLANHAT_API_TOKEN", None)  # the near bank never knows it
         children.append(start("web", python("gateway", "web", "--host", "127.0.0.1"), env=env, lines=_line))
@@ -130,6 +130,15 @@ def _tenant() -> str:
     return hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
 
 
+def _port() -> int:
+    from gateway.settings import Reader
+
+    read = Reader(os.environ)
+    port = read.integer("PORT", 8000, 1, 65_535)
+    read.done()
+    return port
+
+
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -153,10 +162,13 @@ def _line(name: str, line: str) -> None:
 
 def _welcome(port: int, generic: str, far: Mapping[str, str], redis_url: str, folder: Path) -> None:
     """Say where everything is and how to send something."""
+    from gateway.cli.senders import generic_key
+
     web = f"http://127.0.0.1:{port}"
     planhat = far.get("PLANHAT_API_URL") or os.environ.get("PLANHAT_API_URL", "").strip() or "https://api.planhat.com"
     double = f" (a double; see {planhat}/_sandbox/state)" if far.get("PLANHAT_API_URL") else ""
-    key = base64.b64decode(generic.split(",", 1)[0].strip().removeprefix("whsec_")).hex()
+    first = generic.split(",", 1)[0].strip()
+    key = generic_key(first)
     said = f"""
 webhooks        {web}/webhooks/generic (and one for each <SOURCE>_WEBHOOK_SECRET that is set)
 generic secret  {generic}
@@ -167,11 +179,8 @@ data            {folder}   (Ctrl-C keeps it, `up --fresh` throws it away)
 
 Send something from another terminal:
 
-planhat-gateway send-sample generic created_full --url {web} --secret {generic}
-
-or, with curl:
-
-{_curl(web, key)}
+planhat-gateway send-sample generic created_full --url {web} --secret {first}
+{_curl(web, key.hex()) if key else ""}
 
 Ctrl-C stops everything.
 """
@@ -187,6 +196,7 @@ def _curl(web: str, key: str) -> str:
     signing = f"openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64"
     return "\n".join(
         (
+            "\nor, with curl:\n",
             "id=msg_$(date +%s) ts=$(date +%s) now=$(date -u +%Y-%m-%dT%H:%M:%SZ)",
             f"body='{body}'",
             f'sig=$(printf %s "$id.$ts.$body" | {signing})',

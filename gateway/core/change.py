@@ -219,7 +219,9 @@ def decode_fresh(payload: bytes) -> Fresh:
         raise UnknownFrame(f"frame version {payload[0]}")
     try:
         (length,) = _HEADER_LENGTH.unpack_from(payload, 1)
-        (connection, flags, life, updated, event, created, refs, history, digest) = orjson.loads(payload[3 : 3 + length])
+        (connection, flags, life, updated, event, created, refs, history, digest) = orjson.loads(
+            payload[3 : 3 + length]
+        )
     except (struct.error, ValueError) as error:
         raise UnknownFrame(f"unreadable header: {error}") from error
     return Fresh(

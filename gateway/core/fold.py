@@ -135,6 +135,6 @@ def first_sighting(part: Part) -> Sighting | None:
 
 def keeps(folded: Folded) -> dict[str, Json]:
     """Give the last known values that every item carries (`KEPT`)."""
-    kept = {name: folded.state.kept[name] for name in KEPT if name in folded.state.kept}
+    kept: dict[str, Json] = {name: folded.state.kept[name] for name in KEPT if name in folded.state.kept}
     kept.update({name: folded.fields[name] for name in KEPT if name in folded.fields})
     return kept

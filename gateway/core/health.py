@@ -5,8 +5,9 @@ A destination's health: what several calls in a row teach, as a pure state machi
                                        └──────the probe fails too────► open ──a probe passes──► ""
 
 While probing or open one ticket is sent alone, another each time. A ticket that is answered 5xx alone while another
-passes gets a strike; the second one convicts it, since the first may have been Planhat coming back just then. A time-out
-halves the batch size, ten clean calls double it again. Ten lone failures in a row are systemic: nobody is buried.
+passes gets a strike; the second one convicts it, since the first may have been Planhat coming back just then. A
+time-out halves the batch size, ten clean calls double it again. Ten lone failures in a row are systemic: nobody is
+buried.
 
 Source: DESIGN §2 "A batch's fate".
 """
@@ -95,7 +96,7 @@ def after_success(health: Health, *, configured: int, passed: Collection[str] = 
     struck, convicted = "" if health.struck in passed else health.struck, health.convicted
     if health.mode == "probing" and len(health.tested) == 1 and health.tested[0] not in passed:
         (alone,) = health.tested
-        struck, convicted = (("", alone) if alone == struck else (alone, convicted))
+        struck, convicted = ("", alone) if alone == struck else (alone, convicted)
     return replace(
         health,
         fails=0,

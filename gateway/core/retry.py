@@ -40,7 +40,8 @@ def rate_limit_pause_ms(retry_after_s: float | None, attempt: int, jitter: float
     if retry_after_s is not None:
         return max(RATE_LIMIT_FLOOR_MS, int(retry_after_s * 1000)) + int(250 * jitter)
     return max(
-        RATE_LIMIT_FLOOR_MS, backoff_ms(attempt + 1, base_ms=RATE_LIMIT_BASE_MS, cap_ms=RATE_LIMIT_CAP_MS, jitter=jitter)
+        RATE_LIMIT_FLOOR_MS,
+        backoff_ms(attempt + 1, base_ms=RATE_LIMIT_BASE_MS, cap_ms=RATE_LIMIT_CAP_MS, jitter=jitter),
     )
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 REASONS: Final = {
     "missing_email": "Planhat drops a ticket without the requester's e-mail silently",
-    "missing_company": "Planhat cannot place a new ticket without a company id, an organization's external id or a company mail domain",
+    "missing_company": "Planhat cannot place a new ticket without company id, external id or a company's mail domain",
     "incomplete": "the deliveries hold only a part of a ticket that Planhat does not know yet",
-    "no_credentials": "the delivery says only that the ticket changed, and there are no helpdesk credentials to read it",
+    "no_credentials": "the delivery says only that the ticket changed, and nothing can read it from the helpdesk",
     "not_found": "the helpdesk says that there is no such ticket",
     "too_large": "the ticket alone is larger than BATCH_MAX_BYTES",
     "refused": "Planhat refused this ticket when it was sent alone",
@@ -145,7 +145,8 @@ def _people(folded: Folded, found: Found) -> dict[str, Json]:
 def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]:
     """Give domains and external id: named ones first, then the organization's, then the mail domain's."""
     fields, refs, kept = folded.fields, folded.refs, folded.state.kept
-    values = {name: fields[name] for name in ("companyId", "companyExternalId", "domains") if name in fields}
+    named = ("companyId", "companyExternalId", "domains")
+    values: dict[str, Json] = {name: fields[name] for name in named if name in fields}
     organization = refs.get("organization_id")
     company = found.companies.get(organization) if organization else None
     if company is not None:
@@ -178,7 +179,7 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
     email = values.get("email") or None
     values["email"] = email
     values.update(_company(folded, found, email))
-    item = {"sourceId": ticket, "source": source}
+    item: dict[str, Json] = {"sourceId": ticket, "source": source}
     item.update({name: values[name] for name in FIELDS if name in values and (name != "email" or email)})
     fields_hash = _hash(orjson.dumps(item))
     history_hash = folded.state.history_hash

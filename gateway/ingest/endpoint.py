@@ -127,9 +127,8 @@ class Door:
             answer = await self._answer(gate, name, scope, receive)
         except _Gone:
             return
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # the process stops; swallowed, since this answer is the task's last act
             await refuse(send, StoreUnavailable("away"), close=True)
-            raise
         except Exception as error:  # noqa: BLE001  the table answers, and `_note` writes it down
             self._note(name, gate, error)
             expects = any(key == b"expect" for key, _ in scope["headers"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from gateway.errors import PendingFull, StoreUnavailable
 
@@ -71,13 +71,14 @@ class GroupCommit:
         if self._waiting >= self._max_waiting:
             raise PendingFull("queue")
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(delivery, sum(len(payload) for _, payload in delivery.payloads), loop.create_future())
+        size_bytes = 0
+        for _, payload in delivery.payloads:
+            size_bytes += len(payload)
+        waiter = _Waiter(delivery, size_bytes, loop.create_future())
         self._waiting += 1
         self._queue.append(waiter)
         if len(self._calls) < self._in_flight:
-            call = loop.create_task(self._run())
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls.add(loop.create_task(self._run()))
         try:
             return await waiter.answer
         finally:
@@ -105,6 +106,8 @@ class GroupCommit:
             stopping = StoreUnavailable("away", "the process is stopping")
             _fail(batch, stopping)
             self._fail_queue(stopping)
+            # Here, not in a callback, which would run later: who comes between would start no call and wait for ever.
+            self._calls.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _fail_queue(self, error: Exception) -> None:
         _fail(self._queue, error)

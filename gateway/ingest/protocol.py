@@ -87,10 +87,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._receiving_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = True
-        self._head_bytes = 0
         self._fed_bytes = 0
         self._body_bytes = 0
-        self._header_count = 0
         self._closing = False
         self._stalled = False
 
@@ -143,24 +141,27 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._receiving_since = self.loop.time()
         self._in_head = True
-        self._head_bytes = self._fed_bytes = self._body_bytes = self._header_count = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the URL."""
-        self._count_head(len(url))
-        super().on_url(url)
+        self._fed_bytes = self._body_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; a trailer only counts, since the application has already read the headers."""
-        self._header_count += 1
-        self._count_head(len(name) + len(value) + 4)
+        """Take one header; a trailer is passed over, since the application has already read the headers."""
         if self._in_head:
-            super().on_header(name, value)
+            if len(self.headers) >= self.max_headers:
+                raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or refuse it."""
-        hosts = sum(1 for name, _ in self.headers if name == b"host")
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
+            if name == b"host":
+                hosts += 1
+            elif name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+        if size > self.max_head_bytes:
+            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if hosts != 1 and (hosts > 1 or self.parser.get_http_version() == "1.1"):
             raise _Refused(HTTPStatus.BAD_REQUEST)
         if len(self.pipeline) >= self.max_pipelined:
             raise _Refused(HTTPStatus.TOO_MANY_REQUESTS)
@@ -188,11 +189,6 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.close()
 
     # Ends
-
-    def _count_head(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
-        if self._head_bytes > self.max_head_bytes or self._header_count > self.max_headers:
-            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _look_at_deadline(self) -> None:
         """Close a connection whose request is overdue; one timer per connection, not one per request."""

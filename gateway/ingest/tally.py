@@ -34,10 +34,12 @@ class Tally:
     def __init__(self, carry: Callable[[Mapping[str, int]], Awaitable[None]]) -> None:
         self._carry = carry
         self._counts: dict[str, int] = {}
+        self._fields: dict[tuple[object, ...], str] = {}
 
     def add(self, name: str, **labels: str) -> None:
         """Count one; labels come from configuration or from our own words."""
-        field = counter(name, **labels)
+        key = (name, *labels.items())
+        field = self._fields.get(key) or self._fields.setdefault(key, counter(name, **labels))
         self._counts[field] = self._counts.get(field, 0) + 1
 
     def waiting(self) -> dict[str, int]:

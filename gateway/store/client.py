@@ -4,8 +4,8 @@ The connection to Redis: one way to open it, one way to name what went wrong.
 Retries are off: a command that timed out may have been applied, and only our scripts know how to be repeated. A
 connection whose command was cancelled is closed, never lent again.
 
-The pool is ours because redis-py's BlockingConnectionPool waits for a lock while it takes a connection back: a task
-cancelled twice loses the connection there, and three such losses end a process (tests/store/test_cancel.py).
+The pool is ours because redis-py's blocking pool has no twin for Sentinels, and so that giving a connection back never
+waits for a lock: no cancellation, however often, can lose one (tests/store/test_cancel.py).
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ class Upkeep(Room):
     async def suspect(self, groups: Mapping[str, int]) -> None:
         """Make suspects of tickets that nobody need hold; see `Lanes.suspects` for the groups."""
         for part in slices(list(groups.items())):
-            await self.command("ZADD", self.keys.suspects, *(word for ticket, group in part for word in (group, ticket)))
+            await self.command(
+                "ZADD", self.keys.suspects, *(word for ticket, group in part for word in (group, ticket))
+            )
 
     async def await_history(self, tickets: Sequence[str], at_ms: int) -> None:
         """Note tickets whose history in Planhat is to be read back from `at_ms` on; they may have nothing unsent."""

@@ -90,7 +90,9 @@ def test_it_dies_with_the_command_however_that_ends(short_path, tether, how):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    with holder, holder.stdout as out:
+    with holder:
+        out = holder.stdout
+        assert out is not None
         url = out.readline().strip()
         with client(url) as link:
             pid = link.info()["process_id"]
@@ -114,7 +116,7 @@ def test_an_old_server_on_path_is_passed_over(tmp_path):
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho Redis server v=6.2.14 sha=0\n")
     old.chmod(0o755)
-    assert version_of(str(old)).version == (6, 2, 14)
+    assert version_of(str(old)) == Server(str(old), "redis", (6, 2, 14))
     assert find_server(search=str(tmp_path)).version >= (7, 0, 0)
     assert version_of("/bin/echo") is None
     assert version_of(str(tmp_path / "nothing")) is None

@@ -61,12 +61,12 @@ def test_unknown_command_is_wrong_usage():
     assert CliRunner().invoke(cli, ["nonsense"]).exit_code == 2
 
 
-def _tables(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _tables(command: click.Command | None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    assert command is not None
     if isinstance(command, click.Group):
         ctx = click.Context(command)
-        return [
-            row for name in command.list_commands(ctx) for row in _tables(command.get_command(ctx, name), (*path, name))
-        ]  # type: ignore[arg-type]
+        names = command.list_commands(ctx)
+        return [row for name in names for row in _tables(command.get_command(ctx, name), (*path, name))]
     return [path] if any(parameter.name == "as_json" for parameter in command.params) else []
 
 

@@ -14,7 +14,7 @@ from gateway.core.change import Change, UnknownFrame, frame, frames
 from gateway.core.fold import fold
 from gateway.core.history import Sighting, history, runs, trim
 from gateway.core.part import Part, join, join_all
-from gateway.core.state import State
+from gateway.core.state import State  # noqa: TC001 - a dataclass field of a test double
 from gateway.core.ticket import Found, after_delete, after_upsert, make_item, unchanged
 
 T0 = 1_790_000_000_000
@@ -106,7 +106,7 @@ class Sink:
 @settings(max_examples=300)
 @given(st.lists(changes(), min_size=1, max_size=7), st.randoms())
 def test_flushes_anywhere_in_between_lead_to_the_same_ticket(drawn: list[tuple[Change, int]], random: Any) -> None:
-    # Values that arrive while a ticket is gone are dropped on purpose (the revival must be complete), so life is fixed here.
+    # Values that arrive while a ticket is gone are dropped on purpose (a revival must be complete): life is fixed here.
     drawn = [(Change(**{**_asdict(change), "life": "", "thin": False}), arrival) for change, arrival in drawn]
     given_parts = delivered(drawn)
     once = Sink()

@@ -61,7 +61,9 @@ def test_one_ticket_that_fails_again_and_again_is_not_systemic() -> None:
 
 
 def test_health_reads_back_and_damage_counts_as_good_health() -> None:
-    health = Health(fails=2, mode="open", tested=("a",), batch_items=7, clean=1, lone=("b",), found=1, cleared=2, limited=3)
+    health = Health(
+        fails=2, mode="open", tested=("a",), batch_items=7, clean=1, lone=("b",), found=1, cleared=2, limited=3
+    )
     assert healths.of(health.fields()) == health
     assert healths.of({}) == Health()
     assert healths.of({"record": "[]"}) == Health()

@@ -64,7 +64,12 @@ class Helpdesk:
         self.random = random
         self.now_ms = now_ms
         self.organizations = {
-            str(7000 + n): {"id": 7000 + n, "name": f"Org {n}", "domain_names": [f"org{n}.example"], "external_id": f"x-{n}"}
+            str(7000 + n): {
+                "id": 7000 + n,
+                "name": f"Org {n}",
+                "domain_names": [f"org{n}.example"],
+                "external_id": f"x-{n}",
+            }
             for n in range(20)
         }
         self.users = {
@@ -155,8 +160,8 @@ class Helpdesk:
             "title": last["subject"],
             "description": last["description"],
             "status": last["status"].lower(),
-            "severity": (last["priority"] or "").lower() or None,
-            "type": (last["type"] or "").lower() or None,
+            "severity": (last["priority"] or "").lower(),
+            "type": (last["type"] or "").lower(),
             "tags": sorted(last["tags"]),
             "email": user["email"],
             "name": user["name"],

@@ -1,14 +1,15 @@
 """
 The judge: reads the sender's log and the sink's log, never the gateway.
 
-I1 nothing accepted is lost · I2 the sink holds the newest state · I3 no ticket goes back · I4 each status once · I5 batch
-limits · I6 quota · I12 no ticket in two flights · I15 what is missing is a dead letter with a reason.
+I1 nothing accepted is lost · I2 the sink holds the newest state · I3 no ticket goes back · I4 each status once
+· I5 batch limits · I6 quota · I12 no ticket in two flights · I15 what is missing is a dead letter with a reason.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 WINDOW_S = 60.0
 
 
-def _times(value: Any) -> Any:
-    if isinstance(value, list):
-        return [{"status": row["status"], "time": row["time"][:19] + "Z"} for row in value]
-    return value
+def _seconds(history: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{"status": row["status"], "time": row["time"][:19] + "Z"} for row in history]
 
 
 def judge(
@@ -60,7 +59,9 @@ def judge(
             there = held.get(name)
             if name == "tags":
                 there = sorted(there or [])
-            if _times(there) != value:
+            if name == "history":
+                there = _seconds(there or [])
+            if there != value:
                 violations.append(f"{key}.{name}: Planhat holds {there!r}, the helpdesk {value!r}")
     return violations
 
@@ -89,7 +90,7 @@ def judge_log(path: Path, quota: int) -> tuple[list[str], dict[str, int]]:
                     violations.append(f"{key}: went back from v{newest[key]} to v{number[1]} (I3)")
                 newest[key] = int(number[1])
             statuses = [entry["status"] for entry in item.get("history", [])]
-            if any(one == other for one, other in zip(statuses, statuses[1:], strict=False)):
+            if any(one == other for one, other in pairwise(statuses)):
                 violations.append(f"{key}: a status stands twice in a row in the history (I4)")
             if not item and row["op"] != "delete":
                 violations.append(f"{key}: an empty write")

@@ -99,9 +99,13 @@ class Fleet:
             child.kill()
 
 
-def ask(url: str, *, data: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10) -> tuple[int, Any]:
+def ask(
+    url: str, *, data: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10
+) -> tuple[int, Any]:
     """Call a URL; give the status (0 when nobody answered) and the JSON (or text) of the answer."""
-    request = urllib.request.Request(url, data=data, headers=headers or {}, method="POST" if data is not None else "GET")
+    request = urllib.request.Request(
+        url, data=data, headers=headers or {}, method="POST" if data is not None else "GET"
+    )
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return answer.status, _json(answer.read())

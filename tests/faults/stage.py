@@ -82,7 +82,7 @@ class Stage:
             **self.more,
         }
         words = ["workers", "sandbox", "--port", str(self.sandbox_port), "--token", self.token, "--quota", "200"]
-        words += ["--log", str(self.log), "--late-s", "3", "--retry-after-s", "1"]
+        words += ["--log", str(self.log), "--late-s", "3", "--retry-after", "1"]
         words += [word for name, rate in self.faults.items() for word in ("--fault", f"{name}={rate}")]
         self.fleet.add("sandbox", words, {})
         self.web = self.fleet.add("web", ["gateway", "web"], self.web_environment)

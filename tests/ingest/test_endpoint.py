@@ -41,22 +41,22 @@ class Odd:
     """A source with a handshake on GET, an answer of its own, and defects on demand."""
 
     name = "odd"
-    methods = ("GET",)
-    content_types = ("application/json", "text/xml")
+    methods: tuple[str, ...] = ("GET",)
+    content_types: tuple[str, ...] = ("application/json", "text/xml")
 
-    def handshake(self, request: Any, _connection: Any) -> Reply | None:
+    def handshake(self, request: Any, connection: Any) -> Reply | None:
         if request.method == "GET" and "hub=" in request.query:
             return Reply(200, request.query.partition("hub=")[2].encode(), {"Content-Type": "text/plain"})
         return None
 
-    def check_secret(self, _secret: str, _auth: str) -> None:
+    def check_secret(self, secret: str, auth: Any) -> str | None:
         return None
 
-    def verify(self, request: Any, _connection: Any, _now_s: float) -> None:
+    def verify(self, request: Any, connection: Any, now_s: float) -> None:
         if request.header("x-crash") == "verify":
             raise ZeroDivisionError("canary-payload-text")
 
-    def delivery_id(self, _request: Any, _payload: Any) -> str | None:
+    def delivery_id(self, request: Any, payload: Any) -> str | None:
         return None
 
     def parse(self, request: Any) -> Any:
@@ -608,8 +608,8 @@ def test_five_hundred_simultaneous_posts_share_few_calls(port: int, redis_url: s
         body = ticket(number)
         head = "".join(f"{name}: {value}\r\n" for name, value in signed(body).items())
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        start = f"POST /webhooks/generic HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{head}\r\n"
-        writer.write(start.encode() + body)
+        head += f"Host: h\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(b"POST /webhooks/generic HTTP/1.1\r\n" + head.encode() + body)
         answer = await reader.read()
         writer.close()
         with contextlib.suppress(ConnectionError):

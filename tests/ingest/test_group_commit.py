@@ -59,6 +59,25 @@ def test_arrivals_during_a_call_share_the_next_one() -> None:
     run(test)
 
 
+def test_who_comes_while_a_call_ends_is_not_forgotten() -> None:
+    async def test() -> None:
+        async def at_once(deliveries: list[Delivery]) -> list[str]:
+            return ["accepted"] * len(deliveries)
+
+        commit = GroupCommit(at_once)
+
+        async def come(steps: int) -> None:
+            for n in range(200):
+                for _ in range((steps + n) % 5):
+                    await asyncio.sleep(0)
+                assert await commit.put(delivery("1")) == "accepted"
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(*map(come, range(5)))
+
+    run(test)
+
+
 def test_each_waiter_gets_its_own_answer() -> None:
     async def test() -> None:
         commit = GroupCommit(Bridge().put)

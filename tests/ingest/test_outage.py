@@ -51,7 +51,9 @@ def test_redis_killed_means_503_with_retry_after_and_the_door_opens_again(own_re
         assert {answer.status for answer in answers} == {503}
         assert all(5 <= int(answer.headers["retry-after"]) <= 59 for answer in answers)
         assert answers[0].said == {"status": "unavailable"}
-        assert deliver(port, b"not json").status == HTTPStatus.SERVICE_UNAVAILABLE  # not quarantined, so not answered 2xx
+        assert (
+            deliver(port, b"not json").status == HTTPStatus.SERVICE_UNAVAILABLE
+        )  # not quarantined, so not answered 2xx
         ready = call(port, "/readyz", method="GET")
         assert (ready.status, ready.said["failing"]) == (503, {"redis": "away"})
         assert call(port, "/livez", method="GET").status == HTTPStatus.OK

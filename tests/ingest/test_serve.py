@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent.parent
-START = "from gateway.app import serve; from gateway.settings import from_process; serve(from_process(), host='127.0.0.1')"
+START = (
+    "from gateway.app import serve; from gateway.settings import from_process; serve(from_process(), host='127.0.0.1')"
+)
 BARE = "import sys, uvicorn; uvicorn.run('gateway.app:app', host='127.0.0.1', port=int(sys.argv[1]), lifespan='on')"
 
 pytestmark = pytest.mark.e2e

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,13 +10,13 @@ import pytest
 from gateway.core.change import FRAME_HEAD_BYTES, frame, frames
 from gateway.store.client import connect
 from gateway.store.pending import Delivery, Limits, Store
+from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from redis.asyncio import Redis
-
-    from tests.redis_server import RedisServer
 
 START_US = 1_764_000_000_000_000
 
@@ -91,13 +89,4 @@ def make_store(redis: Redis, clock: Clock) -> Callable[..., Store]:
 @pytest.fixture
 def own_server(tmp_path: Path) -> RedisServer:
     """A server that the test may harm; not started."""
-    from tests.redis_server import RedisServer
-
     return RedisServer(tmp_path / "redis")
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -73,7 +73,9 @@ class Model:
     def held(self, name: str, token: str) -> Ticket | None:
         return one if (one := self.of(name)).token == token else None
 
-    def ack(self, now_ms: int, name: str, token: str, cut: int, state: bytes, resend: Frame | None, lease_ms: int) -> str:
+    def ack(
+        self, now_ms: int, name: str, token: str, cut: int, state: bytes, resend: Frame | None, lease_ms: int
+    ) -> str:
         if not (one := self.held(name, token)):
             return "gone"
         one.frames = ([resend] if resend else []) + one.frames[cut:]

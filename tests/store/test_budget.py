@@ -52,7 +52,9 @@ async def test_deletes_take_a_fifth_and_count_in_the_whole(store: Store, clock: 
     limit=st.integers(1, 12),
     steps=st.lists(st.tuples(st.sampled_from(["call", "delete", "probe"]), st.integers(0, 20_000)), max_size=60),
 )
-def test_no_minute_ever_holds_more_calls_than_the_quota(redis_url: str, limit: int, steps: list[tuple[str, int]]) -> None:
+def test_no_minute_ever_holds_more_calls_than_the_quota(
+    redis_url: str, limit: int, steps: list[tuple[str, int]]
+) -> None:
     async def run() -> None:
         client, clock = connect(redis_url), Clock()
         await client.flushall()

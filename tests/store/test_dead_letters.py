@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +14,6 @@ from tests.store.conftest import Clock, delivery, joined, payloads_of, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from redis.asyncio import Redis
 
 
 async def bury(store: Store, *tickets: str, reason: str = "refused") -> None:
@@ -101,15 +99,20 @@ async def test_quarantined_delivery_comes_back_whole(store: Store, clock: Clock)
     assert await store.quarantined("q-0123456789abcdef") is None
 
 
-async def test_repeat_with_a_delivery_id_is_kept_once_and_one_without_is_kept_again(store: Store) -> None:
-    ids = [await store.quarantine(unreadable(dedupe=b"d" * 16)) for _ in range(2)]
+async def test_repeat_with_a_delivery_id_is_kept_once_and_one_without_is_kept_again(store: Store, redis: Any) -> None:
+    ids = [await store.quarantine(unreadable(dedupe=b"d" * 16))]
+    bytes_before = await redis.hget(store.keys.meta, "quarantine_bytes")
+    ids.append(await store.quarantine(unreadable(dedupe=b"d" * 16)))
     assert ids[0] == ids[1]
+    assert await redis.hget(store.keys.meta, "quarantine_bytes") == bytes_before
     others = [await store.quarantine(unreadable()) for _ in range(2)]
     assert len({*ids, *others}) == 3
     assert (await store.look()).quarantined == 3
 
 
-async def test_quarantine_is_capped_in_bytes_and_closing_makes_room(make_store: Callable[..., Store], redis: Redis) -> None:
+async def test_quarantine_is_capped_in_bytes_and_closing_makes_room(
+    make_store: Callable[..., Store], redis: Any
+) -> None:
     store = make_store(quarantine_max_bytes=2_000)
     ident = await store.quarantine(unreadable(b"x" * 1_000))
     with pytest.raises(PendingFull) as full:
@@ -121,7 +124,7 @@ async def test_quarantine_is_capped_in_bytes_and_closing_makes_room(make_store: 
     assert await store.quarantine(unreadable(b"x" * 1_000))
 
 
-async def test_discard_removes_both_kinds_for_good(store: Store, redis: Redis) -> None:
+async def test_discard_removes_both_kinds_for_good(store: Store, redis: Any) -> None:
     await bury(store, "t", "u")
     ident = await store.quarantine(unreadable())
     assert await store.discard(["t", ident, "unknown"]) == 2
@@ -131,7 +134,7 @@ async def test_discard_removes_both_kinds_for_good(store: Store, redis: Redis) -
     assert await redis.hlen(store.keys.dead_frame) == 1
 
 
-async def test_expiry_gives_each_row_that_it_removed(store: Store, clock: Clock, redis: Redis) -> None:
+async def test_expiry_gives_each_row_that_it_removed(store: Store, clock: Clock, redis: Any) -> None:
     tickets = [f"t{i}" for i in range(600)]
     await bury(store, *tickets[:300])
     await bury(store, *tickets[300:])
@@ -144,11 +147,13 @@ async def test_expiry_gives_each_row_that_it_removed(store: Store, clock: Clock,
     assert all(row.reason for row in gone)
     assert {row.id for row in await store.dead_letters()} == {"young", young}
     assert await redis.hlen(store.keys.dead_row) == 1
+    assert await redis.hlen(store.keys.dead_frame) == 1
+    assert await redis.hlen(store.keys.quarantine_body) == 1
     assert int(await redis.hget(store.keys.meta, "quarantine_bytes")) > 0
     assert await store.expire(60) == []
 
 
-async def test_row_that_cannot_be_read_is_still_listed(store: Store, redis: Redis) -> None:
+async def test_row_that_cannot_be_read_is_still_listed(store: Store, redis: Any) -> None:
     await bury(store, "t", "u")
     await redis.hset(store.keys.dead_row, mapping={"t": b"{", "u": b"[]"})
     assert {row.reason for row in await store.dead_letters()} == {"unreadable_row"}

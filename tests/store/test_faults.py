@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import exceptions
@@ -20,8 +20,6 @@ from tests.store.conftest import delivery, joined, payloads_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from redis.asyncio import Redis
 
 pytestmark = pytest.mark.redis
 
@@ -50,7 +48,10 @@ async def test_killed_redis_is_away_and_gives_everything_back_when_it_returns(ow
             assert await kind_of(store.look()) == "away"
             assert await kind_of(store.peek(["t"])) == "away"
             own_server.start()
-            assert await store.put([delivery("a", ("t", b"1")), delivery("b", ("t", b"2"))]) == ["duplicate", "accepted"]
+            assert await store.put([delivery("a", ("t", b"1")), delivery("b", ("t", b"2"))]) == [
+                "duplicate",
+                "accepted",
+            ]
             assert [payloads_of(one.value) for one in await store.peek(["t"])] == [[b"1", b"2"]]
 
 
@@ -102,7 +103,9 @@ async def test_demoted_primary_is_readonly_and_its_connections_are_dropped(own_s
 async def test_loading_redis_says_so(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", key_load_delay=100) as server:
         async with opened(server) as store:
-            await store.commands([("SET", "k", i) for i in range(10_000)])  # a loading Redis answers every 1,024 commands
+            await store.commands(
+                [("SET", "k", i) for i in range(10_000)]
+            )  # a loading Redis answers every 1,024 commands
             restart = asyncio.create_task(asyncio.to_thread(server.restart))
             kinds = set()
             while not restart.done():
@@ -119,8 +122,8 @@ async def test_loading_redis_says_so(tmp_path: Path) -> None:
 
 async def test_full_redis_refuses_intake_whole_and_can_be_emptied(own_server: RedisServer) -> None:
     with own_server:
-        async with opened(own_server) as store:
-            store = Store(store.redis, limits=Limits(memory_fraction=1e9))
+        async with opened(own_server) as cautious:
+            store = Store(cautious.redis, limits=Limits(memory_fraction=1e9))
             names = [f"t{i}" for i in range(6)]
             await store.put([delivery(None, *((name, b"1") for name in names))])
             await store.claim(6, "k", 60_000)
@@ -175,7 +178,7 @@ async def test_redis_that_is_nearly_full_is_seen_before_the_script(own_server: R
             assert await store.put([delivery("b", ("t", b"1"))]) == ["accepted"]
 
 
-async def test_key_of_a_wrong_type_ends_the_put_before_its_first_write(redis: Redis) -> None:
+async def test_key_of_a_wrong_type_ends_the_put_before_its_first_write(redis: Any) -> None:
     store = Store(redis)
     for damaged in (store.keys.change("t2"), store.keys.counters, store.keys.due, store.keys.meta, store.keys.dead):
         await redis.flushall()
@@ -184,7 +187,7 @@ async def test_key_of_a_wrong_type_ends_the_put_before_its_first_write(redis: Re
         assert [key.decode() for key in await redis.keys("*")] == [damaged]
 
 
-async def test_damaged_ticket_ends_the_ack_before_its_first_write(redis: Redis) -> None:
+async def test_damaged_ticket_ends_the_ack_before_its_first_write(redis: Any) -> None:
     store = Store(redis)
     await store.put([delivery(None, ("good", b"1"), ("bad", b"1"))])
     await store.claim(2, "k", 60_000)

@@ -24,7 +24,8 @@ async def fill(store: Store, *tickets: str) -> None:
 
 
 async def score(store: Store, ticket: str) -> float | None:
-    return await store.redis.zscore(store.keys.due, ticket)
+    found: float | None = await store.redis.zscore(store.keys.due, ticket)
+    return found
 
 
 async def test_oldest_are_claimed_first(store: Store, clock: Clock) -> None:

@@ -139,9 +139,7 @@ class Bridge(RuleBasedStateMachine):
         resend = one.joined() if again else None
         ack = Ack(one.ticket, one.cut, state, resend=frame(resend[1], resend[0]) if resend else None, lease_ms=LEASE_MS)
         answer = self.run(self.store.ack(one.token, [ack]))[one.ticket]
-        expected = self.model.ack(
-            self.clock.now_ms, one.ticket, one.token, len(one.frames), state, resend, LEASE_MS
-        )
+        expected = self.model.ack(self.clock.now_ms, one.ticket, one.token, len(one.frames), state, resend, LEASE_MS)
         assert answer == expected
         if answer != "gone":
             self._let_go(one)
@@ -221,8 +219,8 @@ class Bridge(RuleBasedStateMachine):
         """Everything that Redis holds of tickets."""
         keys, redis = self.store.keys, self.store.redis
         due = {ticket.decode(): int(score) for ticket, score in await redis.zrange(keys.due, 0, -1, withscores=True)}
-        leases = {key.decode(): value.decode() for key, value in (await redis.hgetall(keys.lease)).items()}  # type: ignore[misc]
-        doubts = {key.decode(): int(value) for key, value in (await redis.hgetall(keys.doubt)).items()}  # type: ignore[misc]
+        leases = {key.decode(): value.decode() for key, value in (await redis.hgetall(keys.lease)).items()}
+        doubts = {key.decode(): int(value) for key, value in (await redis.hgetall(keys.doubt)).items()}
         groups = dict(await self.store.suspects())
         listed = {row.ticket for row in await self.store.dead_letters()}
         found = {}

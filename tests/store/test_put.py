@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 async def test_each_delivery_of_a_group_gets_its_own_answer(store: Store) -> None:
     answers = await store.put(
-        [delivery("a", ("t1", b"1")), delivery("a", ("t1", b"1")), delivery(None, ("t2", b"2"), ("t1", b"3")), delivery("b")]
+        [
+            delivery("a", ("t1", b"1")),
+            delivery("a", ("t1", b"1")),
+            delivery(None, ("t2", b"2"), ("t1", b"3")),
+            delivery("b"),
+        ]
     )
     assert answers == ["accepted", "duplicate", "accepted", "accepted"]
     values = {one.ticket: payloads_of(one.value) for one in await store.peek(["t1", "t2"])}
@@ -106,7 +111,9 @@ async def test_many_small_deliveries_travel_in_calls_of_500_payloads(store: Stor
     assert (await store.counters())["changes"] == 1_200
 
 
-async def test_at_the_pending_cap_nothing_of_the_call_is_written(make_store: Callable[..., Store], redis: Redis) -> None:
+async def test_at_the_pending_cap_nothing_of_the_call_is_written(
+    make_store: Callable[..., Store], redis: Redis
+) -> None:
     store = make_store(pending_max_tickets=2)
     await store.put([delivery("a", ("t1", b"1")), delivery("b", ("t2", b"1"))])
     before = await redis.dbsize()

@@ -172,7 +172,9 @@ async def test_planhat_s_own_outage_convicts_nobody(desk: Desk) -> None:
 
 async def test_ten_lone_failures_in_a_row_stop_the_destination_and_bury_nothing(desk: Desk) -> None:
     for number in range(12):
-        await desk.put(f"zendesk:{number}", fields={"title": "POISON", "status": "open", "email": "ada@kestrel.example"})
+        await desk.put(
+            f"zendesk:{number}", fields={"title": "POISON", "status": "open", "email": "ada@kestrel.example"}
+        )
     desk.sandbox.change_faults({"poison": 1})
     for _ in range(60):
         await desk.flush()

@@ -13,6 +13,7 @@ from workers.settings import from_env
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.store.records import CallKind
     from workers.settings import WorkerSettings
 
 Level = Literal["ok", "warning", "fault"]
@@ -63,7 +64,7 @@ async def _planhat(settings: WorkerSettings) -> dict[str, str]:
     return row("fault", "planhat", f"{about}: {said.detail}")
 
 
-async def reserved(settings: WorkerSettings) -> str:
+async def reserved(settings: WorkerSettings, kind: CallKind = "probe") -> str:
     """
     Reserve one call of the shared quota; "" when it may be made, else why not now.
 
@@ -77,7 +78,7 @@ async def reserved(settings: WorkerSettings) -> str:
     redis = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=1)
     try:
         store = Store(redis, settings.destination, limits=settings.limits)
-        wait_ms = await store.reserve(limit_per_minute=settings.calls_per_minute, kind="probe")
+        wait_ms = await store.reserve(limit_per_minute=settings.calls_per_minute, kind=kind)
     except StoreError:
         return ""
     finally:

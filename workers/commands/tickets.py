@@ -71,7 +71,7 @@ async def delete(ids: Sequence[str]) -> int:
     rows = []
     async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s) as planhat:
         for ident in ids:
-            if waiting := await reserved(settings):
+            if waiting := await reserved(settings, "delete"):
                 rows.append({"_id": ident, "outcome": "not asked", "detail": waiting})
                 continue
             try:

@@ -1,0 +1,143 @@
+"""
+Zendesk's triggers: a body as the administrator's template made it, thin or full.
+
+A placeholder renders as text: Title Case words in the account's language, tags joined by spaces, addresses without
+scheme, days without time unless `_with_timestamp`; an unknown one renders as "".
+
+Source: support.zendesk.com 4408886858138 (placeholders, documented); facts of Zendesk §3, §8.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.change import Change
+from gateway.sources.reading import (
+    UNKNOWN,
+    identifier,
+    instant_ms,
+    known,
+    mail_address,
+    mapping,
+    plain_text,
+    strings,
+    text,
+    ticket_id,
+    word,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.core.change import Json
+    from gateway.sources.base import Connection
+
+TITLE: Final = ("title", "ticket_title", "subject", "ticket_subject")
+DESCRIPTION: Final = ("description", "ticket_description")
+STATUS: Final = ("status", "ticket_status")
+PRIORITY: Final = ("priority", "ticket_priority")
+TYPE: Final = ("ticket_type",)
+TYPES: Final = ("question", "incident", "problem", "task")
+TAGS: Final = ("tags", "ticket_tags")
+LINK: Final = ("link", "ticket_link", "url", "ticket_url", "url_with_protocol")
+CREATED: Final = ("created_at", "ticket_created_at", "created_at_with_timestamp")
+UPDATED: Final = ("updated_at", "ticket_updated_at", "updated_at_with_timestamp")
+EMAIL: Final = ("requester_email", "ticket_requester_email", "email")
+NAME: Final = ("requester_name", "requester_full_name", "ticket_requester_name", "ticket_requester_full_name")
+AGENT: Final = ("assignee_email", "ticket_assignee_email", "agent_email")
+COMPANY: Final = ("organization_external_id", "ticket_organization_external_id")
+UNSET: Final = ("", "-")
+"""How an unset priority or type renders. Wire: `"ticket_priority": "-"`."""
+
+_HEADER: Final = re.compile(r"\s*-{6,}[ \t]*\n\s*[^\n]{1,200}, [^\n]{4,60}\n+")
+"""What stands before a description. Wire: a line of dashes, a blank line, `Agent Name, Feb 3, 2025, 19:59`, a blank line."""
+
+
+def trigger_change(payload: Mapping[str, Json], connection: Connection) -> Change:
+    """
+    Read a trigger's body.
+
+    Raises:
+        UnreadablePayload: no ticket id that can be trusted.
+    """
+    row = dict(payload) | dict(mapping(payload.get("ticket")))
+    ticket = ticket_id(_first(row, ("ticket_id", "id")), "ticket_id")
+    requester, organization = mapping(row.get("requester")), mapping(row.get("organization"))
+    assignee = mapping(row.get("assignee"))
+    fields = _fields(row, requester, organization, assignee)
+    refs = {
+        "requester_id": _first(requester, ("id",)) or row.get("requester_id"),
+        "organization_id": _first(organization, ("id",)) or row.get("organization_id"),
+        "assignee_id": _first(assignee, ("id",)) or row.get("assignee_id"),
+    }
+    updated_at_ms, created_at_ms = instant_ms(_first(row, UPDATED)), instant_ms(_first(row, CREATED))
+    return Change(
+        ticket=connection.prefix + ticket,
+        connection=connection.name,
+        fields=fields,
+        refs={name: found for name, value in refs.items() if (found := identifier(value)) and found != "0"},
+        updated_at_ms=updated_at_ms,
+        created_at_ms=created_at_ms,
+        creation=updated_at_ms is not None and updated_at_ms == created_at_ms and "status" in fields,
+        complete={"title", "status", "email"} <= fields.keys(),
+        thin=not fields.keys() & {"title", "status", "description", "tags", "severity", "type"},
+    )
+
+
+def _fields(
+    row: Mapping[str, Json], requester: Mapping[str, Json], organization: Mapping[str, Json], assignee: Mapping[str, Json]
+) -> dict[str, Json]:
+    email = _first(requester, ("email",)) or _first(row, EMAIL)
+    agent = text(_first(row, AGENT) if not assignee else _first(assignee, ("email",)))
+    company = text(_first(organization, ("external_id",)) or _first(row, COMPANY))
+    description = text(_first(row, DESCRIPTION))
+    return known(
+        {
+            "title": text(_first(row, TITLE)) or UNKNOWN,
+            "description": UNKNOWN if description is None else plain_text(_HEADER.sub("", description, count=1)),
+            "url": _address(text(_first(row, LINK))) or UNKNOWN,
+            "tags": _tags(_first(row, TAGS)),
+            "type": _type(row),
+            "severity": _label(_first(row, PRIORITY)),
+            "status": word(_first(row, STATUS)) or UNKNOWN,
+            # An address that is no address is known and of no use: the ticket is held with its reason, never sent.
+            "email": (mail_address(email) or "") if email else UNKNOWN,
+            "name": text(_first(requester, ("name",)) or _first(row, NAME)) or UNKNOWN,
+            "agentEmail": UNKNOWN if agent is None else mail_address(agent),
+            "companyExternalId": company or UNKNOWN,
+        }
+    )
+
+
+def _first(row: Mapping[str, Json], names: tuple[str, ...]) -> Json:
+    """Give the first of some keys that says something; "" when one is there and empty; None when none is there."""
+    values = [row[name] for name in names if name in row]
+    return next((value for value in values if value not in ("", None)), values[0] if values else None)
+
+
+def _tags(value: Json) -> Json:
+    if isinstance(value, str):
+        return list(dict.fromkeys(value.split()))
+    return UNKNOWN if value is None else strings(value) or UNKNOWN
+
+
+def _type(row: Mapping[str, Json]) -> Json:
+    """Read the ticket's type; a bare `type` may as well be the template's own event word, so only known ones count."""
+    label = _label(_first(row, TYPE))
+    bare = word(row.get("type"))
+    return bare if label is UNKNOWN and bare in TYPES else label
+
+
+def _label(value: Json) -> Json:
+    if value is None:
+        return UNKNOWN
+    label = word(value) or ""
+    return "" if label in UNSET else label
+
+
+def _address(value: str | None) -> str | None:
+    """Give an address with its scheme. Wire: `sub.zendesk.com/agent/tickets/7`."""
+    if not value or any(mark.isspace() for mark in value):
+        return None
+    return value if value.startswith(("https://", "http://")) else f"https://{value}"

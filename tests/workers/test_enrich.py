@@ -1,0 +1,184 @@
+"""Look-ups beside the flush loop: what is missing is asked for in batches, a failure holds and never buries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.core.change import Change
+from gateway.core.ticket import Company, Person
+from tests.workers.conftest import T0
+from workers import enrich
+from workers.enrich import enrich_once
+from workers.helpdesks.base import HelpdeskBusy, HelpdeskUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.workers.conftest import Desk
+
+REFS = {"requester_id": "7", "organization_id": "5", "assignee_id": "9"}
+
+
+class Helpdesk:
+    """A helpdesk whose records are dicts and whose failure is a setting."""
+
+    at_once = 2
+
+    def __init__(self) -> None:
+        self.people: dict[str, Person] = {"7": Person("ada@kestrel.example", "Ada"), "9": Person("agent@lumen.example")}
+        self.companies: dict[str, Company] = {"5": Company(("kestrel.example",), "kf-204")}
+        self.records: dict[str, Change] = {}
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.failure: Exception | None = None
+
+    def _asked(self, kind: str, ids: Sequence[str]) -> None:
+        self.calls.append((kind, tuple(ids)))
+        if self.failure:
+            raise self.failure
+
+    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
+        self._asked("users", ids)
+        return {one: self.people.get(one) for one in ids}
+
+    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
+        self._asked("organizations", ids)
+        return {one: self.companies.get(one) for one in ids}
+
+    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
+        self._asked("tickets", ids)
+        return {one: self.records.get(one) for one in ids}
+
+    async def probe(self) -> str | None:
+        return None
+
+    async def aclose(self) -> None:
+        return None
+
+
+@pytest.fixture
+def helpdesk(desk: Desk) -> Helpdesk:
+    double = Helpdesk()
+    desk.deps.helpdesks = {"zendesk": double}
+    return double
+
+
+def record(**fields: str) -> Change:
+    return Change(
+        "zendesk:1",
+        "zendesk",
+        fields={"title": "Read anew", "status": "open", **fields},
+        refs=REFS,
+        updated_at_ms=T0 + 9000,
+        complete=True,
+        reread=True,
+    )
+
+
+async def test_ids_become_people_and_company_before_the_ticket_goes(desk: Desk, helpdesk: Helpdesk) -> None:
+    await desk.put(fields={"title": "Export", "status": "open"}, refs=REFS)
+    await desk.flush()
+    assert desk.puts() == []
+    assert (await desk.store.look()).lookups == 1
+    assert await enrich_once(desk.deps, "zendesk") == 1
+    await desk.settle()
+    ticket = desk.tickets["zendesk:1"]
+    assert (ticket["email"], ticket["name"], ticket["agentEmail"]) == ("ada@kestrel.example", "Ada", "agent@lumen.example")
+    assert (ticket["domains"], ticket["companyExternalId"]) == (["kestrel.example"], "kf-204")
+
+
+async def test_one_person_of_many_tickets_is_asked_for_once(desk: Desk, helpdesk: Helpdesk) -> None:
+    for number in range(6):
+        await desk.put(f"zendesk:{number}", fields={"title": "t", "status": "open"}, refs=REFS)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert len(desk.tickets) == 6
+    assert helpdesk.calls == [("users", ("7", "9")), ("organizations", ("5",))]
+
+
+async def test_a_thin_delivery_is_read_anew_and_stamped_with_its_own_time(desk: Desk, helpdesk: Helpdesk) -> None:
+    helpdesk.records["1"] = record()
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["title"] == "Read anew"
+    assert desk.tickets["zendesk:1"]["email"] == "ada@kestrel.example"
+    assert (await desk.store.look()).lookups == 0
+
+
+async def test_an_unstamped_delivery_only_triggers_a_re_read(desk: Desk, helpdesk: Helpdesk) -> None:
+    helpdesk.records["1"] = record()
+    await desk.put(fields={"title": "unstamped", "status": "closed", "email": "x@kestrel.example"}, updated_at_ms=None)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["title"] == "Read anew"
+
+
+async def test_a_ticket_that_the_helpdesk_does_not_know_is_buried(desk: Desk, helpdesk: Helpdesk) -> None:
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    assert await desk.dead() == {"zendesk:1": "not_found"}
+
+
+async def test_a_person_without_address_buries_the_ticket(desk: Desk, helpdesk: Helpdesk) -> None:
+    helpdesk.people["7"] = Person(None, "Phone caller")
+    await desk.put(fields={"title": "Call", "status": "open"}, refs=REFS)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert await desk.dead() == {"zendesk:1": "missing_email"}
+
+
+@pytest.mark.parametrize("failure", [HelpdeskUnavailable("down"), HelpdeskBusy(0.01)])
+async def test_a_failing_look_up_holds_the_ticket_and_never_buries(
+    desk: Desk, helpdesk: Helpdesk, failure: Exception
+) -> None:
+    helpdesk.failure = failure
+    await desk.put(fields={"title": "Export", "status": "open"}, refs=REFS)
+    await desk.put("zendesk:2")
+    await desk.flush()
+    stop = asyncio.Event()
+    task = asyncio.create_task(enrich.run(desk.deps, "zendesk", stop))
+    await asyncio.sleep(0.1)
+    assert set(desk.tickets) == {"zendesk:2"}, "others are not held up"
+    assert await desk.dead() == {}
+    helpdesk.failure = None
+    for _ in range(60):
+        await asyncio.sleep(0.1)
+        if not (await desk.store.look()).lookups:
+            break
+    stop.set()
+    await task
+    await desk.settle()
+    assert set(desk.tickets) == {"zendesk:1", "zendesk:2"}
+
+
+async def test_what_a_failing_call_had_read_is_kept(desk: Desk, helpdesk: Helpdesk) -> None:
+    failure = HelpdeskUnavailable("cut in the middle")
+    failure.found = {"7": Person("ada@kestrel.example", "Ada")}
+    helpdesk.failure = failure
+    await desk.put(fields={"title": "Export", "status": "open"}, refs=REFS)
+    await desk.flush()
+    with pytest.raises(HelpdeskUnavailable):
+        await enrich_once(desk.deps, "zendesk")
+    helpdesk.failure = None
+    await enrich_once(desk.deps, "zendesk")
+    assert helpdesk.calls == [("users", ("7", "9")), ("users", ("9",)), ("organizations", ("5",))]
+
+
+async def test_a_deleted_ticket_read_anew_is_deleted(desk: Desk, helpdesk: Helpdesk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    helpdesk.records["1"] = Change("zendesk:1", "zendesk", updated_at_ms=T0 + 9000, life="deleted", reread=True)
+    await desk.put(at=8, fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.flush()
+    await desk.delete()
+    assert desk.tickets == {}
