@@ -46,6 +46,11 @@ class Held:
     item: Item | None = None
 
     @property
+    def to_delete(self) -> bool:
+        """It must go in Planhat; once more after a deletion in doubt, since an older upsert may have landed after it."""
+        return self.folded.action == "delete" or (self.folded.action == "nothing" and self.doubt == 2)
+
+    @property
     def connection(self) -> str:
         """The connection that brought the changes; "" for changes that no connection brought."""
         return self.folded.part.connection

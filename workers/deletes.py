@@ -27,7 +27,9 @@ TICK_S: Final = 0.5
 AT_ONCE: Final = 20
 CLAIM_LEASE_MS: Final = 30_000
 AGAIN_MS: Final = 60_000
+HELD_MS: Final = 3_000
 ROWS_OF_ONE_PERSON: Final = 500
+MEMORY_S: Final = 86_400
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -67,13 +69,13 @@ async def delete_once(deps: Deps) -> float:
             return TICK_S
         give_slot = True
         try:
-            claimed = await store.claim_named([ticket], token, CLAIM_LEASE_MS)
+            claimed = await store.claim_named([ticket], token, CLAIM_LEASE_MS, lane="deletes")
             if not claimed:
-                await store.park("deletes", [ticket], now_ms + AGAIN_MS)
+                await store.park("deletes", [ticket], now_ms + HELD_MS)
                 continue
             loaded = await store.load([ticket])
             one = hold(loaded[0], claimed[0].doubt) if loaded else None
-            if one is None or one.folded.action != "delete":
+            if one is None or not one.to_delete:
                 await store.leave("deletes", [ticket])
                 await store.release(token, [ticket])
                 continue
@@ -101,6 +103,7 @@ async def _delete(deps: Deps, token: str, one: Held) -> bool:
     lost = await store.extend([one.ticket], token, deps.call_lease_ms)
     if lost or not await store.extend_slot(token, deps.call_lease_ms):
         return True
+    await store.cache_set("planhat", "deletion", {one.ticket: b"called"}, MEMORY_S)
     answer = await deps.planhat.delete(planhat_id)
     await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
     log.info("deletion answered", extra={"ticket": one.ticket, "kind": answer.kind, "status": answer.status})
@@ -156,15 +159,18 @@ async def _find(deps: Deps, one: Held) -> str | None:
 
 
 async def _not_found(deps: Deps, token: str, one: Held) -> None:
-    """Planhat's list does not show the ticket: done when it was never sent, else looked for once more, then buried."""
+    """
+    The list does not show it: done when it was never sent, or a deletion was called before (its answer was lost).
+
+    Else it is looked for once more, then buried.
+    """
     store = deps.store
-    if not one.folded.state.sent:
+    (before,) = await store.cache_get("planhat", "deletion", [one.ticket])
+    if not one.folded.state.sent or one.folded.action == "nothing" or before == b"called":
         await _done(deps, token, one)
         return
-    key = f"delete:{one.ticket}"
-    (before,) = await store.cache_get("planhat", "unconfirmed", [key])
     if before is None:
-        await store.cache_set("planhat", "unconfirmed", {key: b"1"}, 86_400)
+        await store.cache_set("planhat", "deletion", {one.ticket: b"not found"}, MEMORY_S)
         await _again(deps, token, one)
         return
     await bury(deps, token, [one.burial("unconfirmed", REASONS["unconfirmed"])])

@@ -165,10 +165,10 @@ async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> 
     for one in held:
         folded = one.folded
         helpdesk = deps.helpdesks.get(one.connection)
-        if folded.action == "nothing":
-            acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
-        elif folded.action == "delete":
+        if one.to_delete:
             deleting.append(one.ticket)
+        elif folded.action == "nothing":
+            acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
         elif helpdesk and (wants_reread(folded) or lacking(one, found)):
             waiting.append(one.ticket)
         else:

@@ -172,7 +172,7 @@ def _arq_worker(deps: Deps) -> Worker:
                 _job(expire_dead_letters), name="expire_dead_letters", minute=17, second=0, keep_result=0, timeout=300
             ),
         ],
-        redis_pool=ArqRedis(connection_pool=pool),
+        redis_pool=ArqRedis(connection_pool=pool, job_serializer=_write, job_deserializer=orjson.loads),
         queue_name=f"gw:{{{settings.destination}}}:arq",
         ctx={"deps": deps},
         handle_signals=False,
@@ -180,9 +180,14 @@ def _arq_worker(deps: Deps) -> Worker:
         keep_result=0,
         max_jobs=3,
         health_check_interval=15,
-        job_serializer=lambda data: orjson.dumps(data, default=str),
+        job_serializer=_write,
         job_deserializer=orjson.loads,
     )
+
+
+def _write(data: dict[str, Any]) -> bytes:
+    """Write what arq keeps of a job: JSON, never pickle, which would run whatever lies in Redis."""
+    return orjson.dumps(data, default=str)
 
 
 def _job(work: Callable[[Deps], Awaitable[int]]) -> WorkerCoroutine:

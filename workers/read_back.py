@@ -27,7 +27,7 @@ log = logging.getLogger("planhat_gateway.read_back")
 
 PAGE_ROWS: Final = 5_000
 PAGES_MAX: Final = 2
-AT_ONCE: Final = 5_000
+AT_ONCE: Final = 1_000
 AGAIN_MS: Final = 120_000
 
 
@@ -88,7 +88,7 @@ async def read_back(deps: Deps) -> int:
     Returns:
         How many tickets' histories became known.
     """
-    waiting = await deps.store.histories(AT_ONCE)
+    waiting = await deps.store.waiting("unread", AT_ONCE)
     if not waiting:
         return 0
     rows = await newest(deps, frozenset(waiting))
@@ -98,7 +98,7 @@ async def read_back(deps: Deps) -> int:
     seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
     await know_history(deps, seen)
     await deps.store.leave("unread", sorted(seen))
-    await deps.store.await_history(sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
+    await deps.store.park("unread", sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
     return len(seen)
 
 

@@ -15,6 +15,7 @@ from gateway.core import health as healths
 from gateway.core.outcome import Verdict
 from gateway.core.retry import backoff_ms, rate_limit_pause_ms
 from gateway.core.ticket import REASONS, after_upsert
+from workers.helpdesks import CLIENTS
 from workers.read_back import confirmed, know_history
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ async def _settle_items(
     if acked:
         health = await _after_success(deps, health, acked)
     if suspects:
-        health = await _regroup(deps, sent, acked, rest if decision.verdict is Verdict.BISECT else set(), health)
+        health = await _regroup(deps, acked, refused, health)
     if decision.verdict is Verdict.BISECT and rest and not suspects:
         await deps.store.release(token, sorted(rest), group=1)
     else:
@@ -149,8 +150,9 @@ async def _after_success(deps: Deps, health: Health, acked: set[str]) -> Health:
     """Something was taken: Planhat is well. What failed before a lone probe passed holds poison and is bisected."""
     if health.mode == "probing" and health.tested:
         groups = dict(await deps.store.suspects())
-        changed = bisect.after_failure({**groups, **dict.fromkeys(health.tested, 1)}, health.tested)
-        await deps.store.suspect({ticket: group for ticket, group in changed.items() if ticket not in acked})
+        known = dict.fromkeys(health.tested, 1)  # a lone one too: 5xx convicts only the second time
+        changed = bisect.after_failure({**groups, **known}, health.tested) | known
+        await deps.store.regroup({ticket: group for ticket, group in changed.items() if ticket not in acked})
     return healths.after_success(health, configured=deps.settings.batch_max_items, passed=acked)
 
 
@@ -161,26 +163,23 @@ async def bury_convicted(deps: Deps, token: str, one: Held) -> None:
     await deps.store.set_health(health.fields())
 
 
-async def _regroup(deps: Deps, sent: dict[str, Held], acked: set[str], failed: set[str], health: Health) -> Health:
+async def _regroup(deps: Deps, acked: set[str], failed: set[str], health: Health) -> Health:
     """Tell the bisection what its test came to."""
     groups = dict(await deps.store.suspects())
-    tested = tuple(sent)
-    if failed:
-        changed = bisect.after_failure(groups, tested)
-    elif acked:
-        changed = bisect.after_success({**groups, **dict.fromkeys(acked - groups.keys(), 0)}, tested)
-        health = replace(health, cleared=health.cleared + len(acked))
-    else:
-        return health
-    moved = {ticket: group for ticket, group in changed.items() if groups.get(ticket, group) != group}
-    await deps.store.regroup(moved)
-    return health if changed else replace(health, found=0, cleared=0)
+    changed = bisect.after_failure(groups, failed) if failed else bisect.after_success(groups, acked)
+    await deps.store.regroup({ticket: group for ticket, group in changed.items() if groups[ticket] != group})
+    return replace(health, cleared=health.cleared + len(acked)) if changed else replace(health, found=0, cleared=0)
 
 
 async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], health: Health) -> Health:
     """A ticket failed alone: a dead letter with Planhat's words. Ten in a row are systemic: all ten go back, stop."""
+    groups = dict(await deps.store.suspects())
     await bury(deps, token, [one.burial("refused", words[one.ticket])])
     health, back = healths.after_lone_failure(health, one.ticket)
+    changed = bisect.after_failure(groups, {one.ticket})  # what shared its group is set aside
+    await deps.store.regroup({ticket: group for ticket, group in changed.items() if groups[ticket] != group})
+    if not groups.keys() - {one.ticket}:
+        health = replace(health, found=0, cleared=0)
     if back:
         detail = f"ten tickets in a row were refused alone; the last: {words[one.ticket]}"
         log.error("planhat refuses ticket after ticket; the destination is stopped", extra={"why": detail})
@@ -234,7 +233,7 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     await know_history(deps, {one.ticket: () for one in created})
     rest = [one.ticket for one in unknown if one not in created]
     if rest:
-        await deps.store.await_history(rest, await deps.store.now_ms())
+        await deps.store.park("unread", rest, await deps.store.now_ms())
 
 
 async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
@@ -257,7 +256,10 @@ async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
 def detail_of(reason: str, connection: str, *, has_helpdesk: bool) -> str:
     """Say in one sentence why, and what would help."""
     text = REASONS[reason]
-    if reason in ("missing_email", "missing_company", "incomplete", "no_credentials") and not has_helpdesk:
-        hint = f"set the API credentials of '{connection or 'the helpdesk'}' so that it can be looked up, or send it"
-        return f"{text}; {hint}"
-    return text
+    if reason not in ("missing_email", "missing_company", "incomplete", "no_credentials") or has_helpdesk:
+        return text
+    if connection in CLIENTS:
+        return (
+            f"{text}; set the API credentials of {connection} so that it can be looked up, or let the webhook send it"
+        )
+    return f"{text}; let the sender give it"

@@ -1,29 +1,135 @@
-"""Placeholder being replaced: plain halving."""
+"""
+Which items of a failed batch are sent next, so that few calls find its poison and nobody else is convicted.
+
+A batch of n items failed. Each suspect stands in a group, kept on the bridge: aside (0), known (1: a call that held
+exactly these failed), alone (2: named by Planhat, or the last one left of a known group). One call tests some of
+them; its end moves them. An item is convicted only after it failed alone.
+
+    known group   ──send the smaller part──►  fails: it is the known group, the rest of it steps aside
+                                              passes: the rest is known to fail without being sent
+    nothing known ──send all set aside──►     passes: done · fails: a known group
+
+With L = ceil(log2 n), k poison items cost at most min(k x (L + 2), 2n) calls after the first (I14), wherever they are:
+- few found: a known group of m costs at most ceil(log2 m) + 1 calls, the set-aside ones one more: k x (L + 2);
+- many found: one by one costs as many calls as there are items left. That is the better way from the moment on when
+  halving might overrun 2n, and then halving is not begun any more.
+The two meet because neither rule looks at what was spent: `_allowed` and `_allowed_known` are how much may have been
+spent in a position so that the bound is still met, and each step is chosen to leave room for both of its ends.
+
+Source: DESIGN §2 "A batch's fate", I14. Known as nested group testing (Hwang's generalized binary splitting); the rule
+for the switch was found by solving the game against an adversary, and is held by tests/core/test_bisect.py.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import heapq
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+ASIDE: Final = 0
+KNOWN: Final = 1
+ALONE: Final = 2
 
 
-def _o(t: str) -> bytes:
-    return hashlib.blake2b(t.encode(), digest_size=8).digest()
+def hash_order(ticket: str) -> bytes:
+    """
+    Where an item stands in the search: neighbours in the batch do not stand together.
+
+    Returns:
+        16 bytes, the same for the same ticket in every process.
+    """
+    return hashlib.blake2b(ticket.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def next_test(groups: Mapping[str, int], *, found: int, cleared: int) -> tuple[str, ...]:
-    for alone in (2,):
-        named = sorted((t for t, g in groups.items() if g == alone), key=_o)
-        if named:
-            return (named[0],)
-    bad = sorted((t for t, g in groups.items() if g == 1), key=_o)
-    if bad:
-        return tuple(bad[: max(1, len(bad) // 2)])
-    return tuple(sorted(groups, key=_o))
+def next_test(
+    groups: Mapping[str, int], *, found: int, cleared: int, order: Callable[[str], bytes] = hash_order
+) -> tuple[str, ...]:
+    """
+    The items that the next call holds; `()` when nobody is suspected.
+
+    Args:
+        groups: ticket -> group of everybody still suspected.
+        found: items convicted in this search so far.
+        cleared: items that passed in this search so far.
+        order: gives each item its place; a total order without regard to the batch.
+    Returns:
+        One item when its group says that it goes alone.
+    """
+    alone = [ticket for ticket, group in groups.items() if group == ALONE]
+    if alone:
+        return (min(alone, key=order),)
+    known = [ticket for ticket, group in groups.items() if group == KNOWN]
+    aside = [ticket for ticket, group in groups.items() if group not in (ALONE, KNOWN)]
+    size = test_size(len(known), len(aside), found=max(found, 0), cleared=max(cleared, 0))
+    return tuple(heapq.nsmallest(size, known or aside, key=order))
 
 
-def after_failure(groups: Mapping[str, int], tested: tuple[str, ...]) -> dict[str, int]:
-    return {t: (1 if t in tested else 0 if g != 2 else 2) for t, g in groups.items()}
+def test_size(known: int, aside: int, *, found: int, cleared: int) -> int:
+    """
+    How many items the next call holds: of the known group when there is one, else of those set aside.
+
+    Args:
+        known: items in the group that is known to hold poison.
+        aside: items set aside.
+    """
+    left = known + aside
+    total = left + found + cleared
+    depth = _log2_up(total)
+    # From this many poison items on, 2n is the smaller bound.
+    turn = -(-2 * total // (depth + 2))
+    one_by_one = 2 * total - left - max(0, turn - found)
+    if not known:
+        return left if one_by_one >= _bound(found, total, depth) - 1 else min(1, left)
+    halving = _bound(found + 1, total, depth) - 2 - _log2_up(known)
+    if known == 1 or one_by_one < halving:
+        return 1
+    # The least that leaves a power of two: as good as half when it passes, better when it fails.
+    return known - (1 << (_log2_up(known) - 1))
 
 
-def after_success(groups: Mapping[str, int], tested: tuple[str, ...]) -> dict[str, int]:
-    return {t: g for t, g in groups.items() if t not in tested}
+def after_failure(groups: Mapping[str, int], tested: Collection[str]) -> dict[str, int]:
+    """
+    The groups after a call with exactly the tested items failed as a whole.
+
+    A lone one is convicted: it is no suspect any more. Several are the known group; what was known before steps aside.
+    """
+    if len(tested) == 1:
+        return {
+            ticket: ASIDE if group == KNOWN and _narrowed(groups, tested) else group
+            for ticket, group in groups.items()
+            if ticket not in tested
+        }
+    return {
+        ticket: group if group == ALONE else KNOWN if ticket in tested else ASIDE for ticket, group in groups.items()
+    }
+
+
+def after_success(groups: Mapping[str, int], tested: Collection[str]) -> dict[str, int]:
+    """
+    The groups after the tested items passed: they are cleared.
+
+    What is left of the known group is known to fail without being sent; a last one goes alone.
+    """
+    left = {ticket: group for ticket, group in groups.items() if ticket not in tested}
+    known = [ticket for ticket, group in left.items() if group == KNOWN]
+    if len(known) == 1:
+        left[known[0]] = ALONE
+    return left
+
+
+def _narrowed(groups: Mapping[str, int], tested: Collection[str]) -> bool:
+    """Whether the lone item came out of the known group, so that nothing is known of the rest of it any more."""
+    return any(groups.get(ticket) == KNOWN for ticket in tested)
+
+
+def _bound(found: int, total: int, depth: int) -> int:
+    """How many calls may be spent when no more poison is found (I14)."""
+    return min(found * (depth + 2), 2 * total)
+
+
+def _log2_up(count: int) -> int:
+    """ceil(log2 count), 0 for less than two."""
+    return max(count - 1, 0).bit_length()

@@ -16,8 +16,12 @@ from gateway.core.change import Json, Stamp
 from gateway.core.history import Sighting
 from gateway.core.part import Lived, StampTable
 
-KEPT: Final = ("email", "domains", "companyExternalId", "companyId")
-"""Fields whose last values are kept: Planhat drops an item without them, or cannot place it."""
+KEPT: Final = ("email", "name", "agentEmail", "domains", "companyExternalId", "companyId")
+"""
+Fields whose last values are kept and sent with every item: Planhat drops an item without an e-mail and cannot place it
+without a company; and values that come from look-ups stand in no change, so an older call that lands late could not
+be healed without them.
+"""
 
 CLOSED: Final = frozenset({"closed", "archived"})
 """Status words after which a state may expire."""

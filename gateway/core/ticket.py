@@ -122,23 +122,25 @@ def _people(folded: Folded, found: Found) -> dict[str, Json]:
     """Give e-mail, name and agent: the changes' own values first, then the look-ups', then those sent before."""
     fields, refs, kept = folded.fields, folded.refs, folded.state.kept
     values: dict[str, Json] = {}
-    requester = refs.get("requester_id")
+    requester, assignee = refs.get("requester_id"), refs.get("assignee_id")
     person = found.people.get(requester) if requester else None
+    same_person = "requester_id" not in folded.new_refs or "@requester_id" not in kept
     if folded.email_is_newest or ("email" in fields and person is None):
         values["email"] = fields["email"]
     elif person is not None:
         values["email"] = person.email
-        if "name" not in fields and person.name:
-            values["name"] = person.name
-    elif "requester_id" not in folded.new_refs or "@requester_id" not in kept:
+    elif same_person:
         values["email"] = kept.get("email")
-    assignee = refs.get("assignee_id")
+    if "name" not in fields and person is not None and person.name:
+        values["name"] = person.name
+    elif "name" not in fields and same_person and kept.get("name"):
+        values["name"] = kept["name"]
     if "agentEmail" not in fields and "assignee_id" in folded.new_refs:
         agent = found.people.get(assignee) if assignee else None
-        if agent is not None:
-            values["agentEmail"] = agent.email
-        elif not assignee:
-            values["agentEmail"] = None
+        if agent is not None or not assignee:
+            values["agentEmail"] = agent.email if agent else None
+    elif "agentEmail" not in fields and "agentEmail" in kept:
+        values["agentEmail"] = kept["agentEmail"]
     return values
 
 
@@ -152,14 +154,15 @@ def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]
     if company is not None:
         if company.domains:
             values.setdefault("domains", list(company.domains))
-        if company.external_id:
-            values.setdefault("companyExternalId", company.external_id)
+        values.setdefault("companyExternalId", company.external_id)
     elif "organization_id" not in folded.new_refs:
         for name in ("companyExternalId", "companyId", "domains"):
-            if kept.get(name) and not (name == "domains" and email != kept.get("email") and not organization):
+            if name in kept and not (name == "domains" and email != kept.get("email") and not organization):
                 values.setdefault(name, kept[name])
-    elif not organization and kept.get("companyExternalId"):
+    elif not organization:
         values.setdefault("companyExternalId", None)
+    if values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
+        values.pop("companyExternalId", None)
     if not values.get("domains") and email and company_domains(email):
         values["domains"] = list(company_domains(email))
     return values
@@ -186,7 +189,7 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
     if with_history and folded.history is not None:
         history_hash = _hash(orjson.dumps(folded.history))
         item["history"] = folded.history
-    kept = {name: values[name] for name in KEPT if values.get(name)}
+    kept = {name: values[name] for name in KEPT if name in values}
     kept.update({"@" + name: value for name, value in folded.refs.items()})
     status = values.get("status")
     return Item(orjson.dumps(item), fields_hash, history_hash, kept, status if isinstance(status, str) else None)

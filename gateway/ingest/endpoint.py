@@ -172,6 +172,8 @@ class Door:
             delivery_id = source.delivery_id(request, payload)
             normalized = on_delete(source.normalize(payload, request, connection), connection)
             payloads = _payloads(normalized.changes)
+        except VerificationError:  # a body of another account: authentic for somebody else
+            raise
         except UnreadablePayload as error:
             return await self._quarantine(gate, request, delivery_id, error)
         except Exception as error:  # noqa: BLE001  an adapter's defect must not lose what is authentic

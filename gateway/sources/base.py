@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from gateway.core.change import Change, Json
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway.core.change import Change, Json
 
 Auth = Literal["signature", "bearer"]
 OnDelete = Literal["delete", "close", "ignore"]
@@ -93,8 +93,8 @@ class Source(Protocol):
     """
     One helpdesk's adapter.
 
-    Every method is total: `verify` raises only VerificationError, `normalize` only UnreadablePayload, `delivery_id`
-    and `handshake` nothing, whatever bytes they get.
+    Every method is total: `verify` raises only VerificationError, `parse` only UnreadablePayload, `normalize` that or
+    VerificationError (a body of another account), `delivery_id` and `handshake` nothing, whatever bytes they get.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Source(Protocol):
         """Read the body once. Raises UnreadablePayload."""
 
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:
-        """Turn a parsed body into changes. Raises UnreadablePayload."""
+        """Turn a parsed body into changes. Raises UnreadablePayload, VerificationError."""
 
     def acknowledge(self, *, stored: bool) -> Reply | None:
         """Give the body a sender demands instead of ours; None for the usual JSON."""

@@ -161,7 +161,7 @@ def mail_address(value: object) -> str | None:
     if not 0 < len(local) <= LOCAL_MAX or len(found) > MAIL_MAX or not found.isprintable():
         return None
     labels = domain.split(".")
-    if len(labels) < 2 or any(not label or label[0] == "-" or label[-1] == "-" for label in labels):  # noqa: PLR2004
+    if len(labels) < 2 or any(not label or label[0] == "-" or label[-1] == "-" for label in labels):
         return None
     if any(mark in found for mark in ' "(),:;<>[\\]`{}|') or "@" in local:
         return None

@@ -1,8 +1,8 @@
 """
 Zendesk: webhooks of event subscriptions and of triggers, told apart by the prefix `zen:event-type:`.
 
-Both are signed the same way. An event carries a snapshot of the ticket in `detail` (upper-case words, string ids, no
-e-mail); a trigger carries whatever its template holds (zendesk_triggers.py).
+Both are signed the same way. An event carries a snapshot of the ticket (zendesk_events.py), a trigger whatever its
+template holds (zendesk_triggers.py).
 
 Source: developer.zendesk.com documentation/webhooks/verifying, documentation/event-connectors/webhooks/
 anatomy-of-a-webhook-request, api-reference/webhooks/event-types/ticket-events (2026-11, documented); facts of Zendesk
@@ -13,23 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.change import REFS, Change
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.sources.base import Normalized
-from gateway.sources.reading import (
-    UNKNOWN,
-    identifier,
-    instant_ms,
-    instant_us,
-    json_payload,
-    known,
-    mapping,
-    plain_text,
-    strings,
-    text,
-    ticket_id,
-    word,
-)
+from gateway.sources.reading import identifier, json_payload, mapping
 from gateway.sources.signing import (
     basic_password,
     bearer,
@@ -42,12 +28,11 @@ from gateway.sources.signing import (
     required,
     timestamp_s,
 )
+from gateway.sources.zendesk_events import event_change
 from gateway.sources.zendesk_triggers import trigger_change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gateway.core.change import Json, Life
+    from gateway.core.change import Json
     from gateway.sources.base import Auth, Connection, Reply, Request
 
 EVENT: Final = "zen:event-type:"
@@ -57,19 +42,6 @@ TIMESTAMP: Final = "x-zendesk-webhook-signature-timestamp"
 INVOCATION: Final = "x-zendesk-webhook-invocation-id"
 TEST_SECRET: Final = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - public: Zendesk prints it
 SECRET_MIN: Final = 16
-
-LIFE: Final[Mapping[str, Life]] = {
-    "created": "live",
-    "undeleted": "live",
-    "soft_deleted": "deleted",
-    "marked_as_spam": "deleted",
-    "merged": "deleted",
-    "permanently_deleted": "purged",
-}
-"""What an event type says of the ticket's existence; a merge ends the source ticket, which `detail` shows."""
-
-EMPTY_IDS: Final = ("", "0")
-"""Texts that stand for "no such record" in events. Wire: `"organization_id": "0"`."""
 
 
 class ZendeskSource:
@@ -142,7 +114,7 @@ class ZendeskSource:
         kind = payload["type"].removeprefix(TICKET_EVENT)
         if kind == payload["type"]:
             return Normalized(ignored=f"{payload['type'].removeprefix(EVENT)[:64]} says nothing of a ticket's fields")
-        return _event(kind, payload, connection)
+        return event_change(kind, payload, connection)
 
     def acknowledge(self, *, stored: bool) -> Reply | None:  # noqa: ARG002
         """Any 2xx will do."""
@@ -151,72 +123,6 @@ class ZendeskSource:
 
 def _is_event(payload: Json) -> bool:
     return isinstance(payload, dict) and isinstance(kind := payload.get("type"), str) and kind.startswith(EVENT)
-
-
-def _event(kind: str, payload: Mapping[str, Json], connection: Connection) -> Normalized:
-    """Read a ticket event: `detail` is the snapshot, `type` says what happened, `time` when."""
-    detail = mapping(payload.get("detail"))
-    subject = text(payload.get("subject")) or ""
-    ticket = ticket_id(detail.get("id") or subject.removeprefix("zen:ticket:"), "detail.id")
-    status = word(detail.get("status")) or ""
-    life = LIFE.get(kind, "deleted" if status == "deleted" else "")
-    if status == "scrubbed" and life != "purged":
-        return Normalized(ignored="a scrubbed ticket's texts are placeholders")
-    updated_at_ms = instant_ms(detail.get("updated_at"))
-    created_at_ms = instant_ms(detail.get("created_at"))
-    event_at_us = instant_us(payload.get("time"))
-    if updated_at_ms is None and event_at_us is not None:
-        updated_at_ms = event_at_us // 1000
-    gone = life in ("deleted", "purged")
-    fields = {} if gone else _fields(detail, ticket, status, connection)
-    change = Change(
-        ticket=connection.prefix + ticket,
-        connection=connection.name,
-        fields=fields,
-        refs={} if gone else {name: _ref(detail[name]) for name in REFS if name in detail},
-        updated_at_ms=updated_at_ms,
-        event_at_us=event_at_us,
-        created_at_ms=created_at_ms,
-        life=life,
-        creation=kind == "created",
-        complete=not gone and {"title", "status"} <= fields.keys(),
-        thin=not gone and "status" not in fields and "title" not in fields,
-        sighting=status != "archived",  # archiving is the system's, years later; the ticket stays closed
-    )
-    return Normalized((change,))
-
-
-def _fields(detail: Mapping[str, Json], ticket: str, status: str, connection: Connection) -> dict[str, Json]:
-    """Read a snapshot; a null is known to be empty, a key that is absent is unknown."""
-
-    def said(name: str, value: Json) -> Json:
-        return value if name in detail else UNKNOWN
-
-    private = detail.get("is_public") is False  # then the description is a private note
-    return known(
-        {
-            "title": text(detail.get("subject")) or UNKNOWN,
-            "description": UNKNOWN if private else said("description", plain_text(text(detail.get("description")) or "")),
-            "url": link(ticket, connection) or UNKNOWN,
-            "tags": said("tags", strings(detail.get("tags")) or []),
-            "type": said("type", word(detail.get("type")) or ""),
-            "severity": said("priority", word(detail.get("priority")) or ""),
-            "status": ("closed" if status == "archived" else status) or UNKNOWN,
-        }
-    )
-
-
-def link(ticket: str, connection: Connection) -> str | None:
-    """Give the agent's page of a ticket; events carry none, and the account id does not tell the subdomain."""
-    if not connection.subdomain:
-        return None
-    host = connection.subdomain if "." in connection.subdomain else f"{connection.subdomain}.zendesk.com"
-    return f"https://{host}/agent/tickets/{ticket}"
-
-
-def _ref(value: Json) -> str | None:
-    found = identifier(value)
-    return None if found in EMPTY_IDS else found
 
 
 SOURCE: Final = ZendeskSource()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.change import Change
 from gateway.sources.reading import (
     UNKNOWN,
-    identifier,
     instant_ms,
     known,
     mail_address,
@@ -23,9 +22,9 @@ from gateway.sources.reading import (
     plain_text,
     strings,
     text,
-    ticket_id,
     word,
 )
+from gateway.sources.zendesk_words import link, reference, ticket_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +49,13 @@ COMPANY: Final = ("organization_external_id", "ticket_organization_external_id")
 UNSET: Final = ("", "-")
 """How an unset priority or type renders. Wire: `"ticket_priority": "-"`."""
 
-_HEADER: Final = re.compile(r"\s*-{6,}[ \t]*\n\s*[^\n]{1,200}, [^\n]{4,60}\n+")
-"""What stands before a description. Wire: a line of dashes, a blank line, `Agent Name, Feb 3, 2025, 19:59`, a blank line."""
+_HEADER: Final = re.compile(r"-{6,}+[ \t\r]*+\n\s*+[^\n]{1,200}, [^\n]{0,60}[0-9][^\n]{0,12}(?:\n\s*+|\Z)")
+"""
+What stands before a description.
+
+Wire: a line of dashes, a blank line, `Agent Name, Feb 3, 2025, 19:59`, a blank line. Only at the very beginning, for
+requesters draw lines too, and possessive, for they may send megabytes of blanks.
+"""
 
 
 def trigger_change(payload: Mapping[str, Json], connection: Connection) -> Change:
@@ -62,40 +66,47 @@ def trigger_change(payload: Mapping[str, Json], connection: Connection) -> Chang
         UnreadablePayload: no ticket id that can be trusted.
     """
     row = dict(payload) | dict(mapping(payload.get("ticket")))
-    ticket = ticket_id(_first(row, ("ticket_id", "id")), "ticket_id")
+    ticket = ticket_number(_first(row, ("ticket_id", "id")), "ticket_id")
     requester, organization = mapping(row.get("requester")), mapping(row.get("organization"))
     assignee = mapping(row.get("assignee"))
     fields = _fields(row, requester, organization, assignee)
+    thin = not fields.keys() & {"title", "status", "description", "tags", "severity", "type"}
+    if not thin and "url" not in fields and (made := link(ticket, connection)):
+        fields["url"] = made
     refs = {
-        "requester_id": _first(requester, ("id",)) or row.get("requester_id"),
-        "organization_id": _first(organization, ("id",)) or row.get("organization_id"),
-        "assignee_id": _first(assignee, ("id",)) or row.get("assignee_id"),
+        "requester_id": requester.get("id", row.get("requester_id")),
+        "organization_id": organization.get("id", row.get("organization_id")),
+        "assignee_id": assignee.get("id", row.get("assignee_id")),
     }
-    updated_at_ms, created_at_ms = instant_ms(_first(row, UPDATED)), instant_ms(_first(row, CREATED))
+    updated_at_ms, created_at_ms = _instant_ms(row, UPDATED), _instant_ms(row, CREATED)
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
         fields=fields,
-        refs={name: found for name, value in refs.items() if (found := identifier(value)) and found != "0"},
+        # Empty tells nothing here: a placeholder that Zendesk does not know renders as empty, too.
+        refs={name: found for name, value in refs.items() if (found := reference(value))},
         updated_at_ms=updated_at_ms,
         created_at_ms=created_at_ms,
         creation=updated_at_ms is not None and updated_at_ms == created_at_ms and "status" in fields,
         complete={"title", "status", "email"} <= fields.keys(),
-        thin=not fields.keys() & {"title", "status", "description", "tags", "severity", "type"},
+        thin=thin,
     )
 
 
 def _fields(
-    row: Mapping[str, Json], requester: Mapping[str, Json], organization: Mapping[str, Json], assignee: Mapping[str, Json]
+    row: Mapping[str, Json],
+    requester: Mapping[str, Json],
+    organization: Mapping[str, Json],
+    assignee: Mapping[str, Json],
 ) -> dict[str, Json]:
     email = _first(requester, ("email",)) or _first(row, EMAIL)
-    agent = text(_first(row, AGENT) if not assignee else _first(assignee, ("email",)))
+    agent = text(assignee.get("email", _first(row, AGENT)))
     company = text(_first(organization, ("external_id",)) or _first(row, COMPANY))
     description = text(_first(row, DESCRIPTION))
     return known(
         {
             "title": text(_first(row, TITLE)) or UNKNOWN,
-            "description": UNKNOWN if description is None else plain_text(_HEADER.sub("", description, count=1)),
+            "description": UNKNOWN if description is None else _without_header(description),
             "url": _address(text(_first(row, LINK))) or UNKNOWN,
             "tags": _tags(_first(row, TAGS)),
             "type": _type(row),
@@ -104,7 +115,7 @@ def _fields(
             # An address that is no address is known and of no use: the ticket is held with its reason, never sent.
             "email": (mail_address(email) or "") if email else UNKNOWN,
             "name": text(_first(requester, ("name",)) or _first(row, NAME)) or UNKNOWN,
-            "agentEmail": UNKNOWN if agent is None else mail_address(agent),
+            "agentEmail": UNKNOWN if agent is None else mail_address(agent) or "",
             "companyExternalId": company or UNKNOWN,
         }
     )
@@ -116,10 +127,21 @@ def _first(row: Mapping[str, Json], names: tuple[str, ...]) -> Json:
     return next((value for value in values if value not in ("", None)), values[0] if values else None)
 
 
+def _instant_ms(row: Mapping[str, Json], names: tuple[str, ...]) -> int | None:
+    """Give the first instant; a mere day beside it is none. Wire: `"updated_at": "October 7, 2026"`."""
+    return next((at_ms for name in names if (at_ms := instant_ms(row.get(name))) is not None), None)
+
+
+def _without_header(description: str) -> str:
+    header = _HEADER.match(description)
+    return plain_text(description[header.end() :] if header else description)
+
+
 def _tags(value: Json) -> Json:
     if isinstance(value, str):
         return list(dict.fromkeys(value.split()))
-    return UNKNOWN if value is None else strings(value) or UNKNOWN
+    listed = strings(value)
+    return UNKNOWN if listed is None else listed
 
 
 def _type(row: Mapping[str, Json]) -> Json:

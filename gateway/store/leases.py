@@ -56,18 +56,22 @@ class Leases(Room):
                 break
         return claimed
 
-    async def claim_named(self, tickets: Sequence[str], token: str, lease_ms: int) -> list[Claimed]:
+    async def claim_named(
+        self, tickets: Sequence[str], token: str, lease_ms: int, *, lane: str | None = None
+    ) -> list[Claimed]:
         """
         Claim named tickets: those with something unsent that nobody else holds, snoozed ones and suspects too.
 
-        A ticket that waits for its second send is left out until its time.
+        A ticket that waits for its second send is left out until its time, unless it is a suspect or stands in `lane`:
+        it came there because its time had come.
         """
         keys = self.keys
+        free = keys.lane(lane) if lane else keys.suspects
         claimed: list[Claimed] = []
         for part in slices(tickets):
             taken, doubts = await self.scripts.run(
                 "claim_named",
-                [keys.due, keys.lease, keys.doubt, keys.suspects],
+                [keys.due, keys.lease, keys.doubt, free],
                 [self.scripts.now(), token, lease_ms, *part],
             )
             claimed += _claimed(taken, doubts)

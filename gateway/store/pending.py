@@ -25,7 +25,6 @@ from gateway.store.records import (
     View,
 )
 from gateway.store.states import States
-from gateway.store.upkeep import Upkeep
 
 __all__ = [
     "Ack",
@@ -42,7 +41,7 @@ __all__ = [
 ]
 
 
-class Store(Intake, Leases, Lanes, States, Budget, DeadLetters, Upkeep):
+class Store(Intake, Leases, Lanes, States, Budget, DeadLetters):
     """
     One destination's side of Redis. Every method raises StoreUnavailable when Redis cannot be used.
 

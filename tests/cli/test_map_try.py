@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from gateway.cli import cli
 from gateway.cli.samples import cases, sample
+from gateway.sources import SOURCES
 
 GENERIC = {"type": "ticket.upserted", "timestamp": "2026-10-14T09:45:02Z"}
 ROW = {"sourceId": "BW-1", "title": "Gate code", "status": "open", "email": "eskil@kestrel.example.com"}
@@ -115,9 +116,7 @@ def test_a_thin_body_needs_the_ticket_itself(tried):
     assert "ticket" in line["needs_lookup"]
 
 
-@pytest.mark.parametrize(
-    ("source", "case"), [(source, case) for source in ("freshdesk", "generic") for case in cases(source)]
-)
+@pytest.mark.parametrize(("source", "case"), [(source, case) for source in SOURCES for case in cases(source)])
 def test_every_sample_of_the_package_can_be_read(tried, source, case):
     body, headers = sample(source, case)
     (line,) = tried(source, body, headers=headers)

@@ -99,6 +99,12 @@ class Fleet:
             child.kill()
 
 
+def kill_and_start(child: Process) -> None:
+    """Kill -9 a process and start it anew."""
+    child.kill()
+    child.start()
+
+
 def ask(
     url: str, *, data: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10
 ) -> tuple[int, Any]:

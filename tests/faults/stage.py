@@ -145,8 +145,3 @@ class Stage:
         took = {child.name: child.end() for child in self.fleet.children.values()}
         return [f"{name} took {seconds:.1f} s to stop" for name, seconds in took.items() if seconds > 25]
 
-
-def kill_and_start(child: Process) -> None:
-    """Kill -9 a process and start it anew."""
-    child.kill()
-    child.start()

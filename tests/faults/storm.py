@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.stage import Stage, kill_and_start
+from tests.faults.processes import kill_and_start
+from tests.faults.stage import Stage
 
 if TYPE_CHECKING:
     from tests.faults.helpdesk import Delivery, Helpdesk
@@ -31,8 +32,8 @@ def deliveries(helpdesk: Helpdesk, chance: random.Random, total: int, duplicates
     tickets = list(helpdesk.tickets.values())
     distinct = int(total / (1 + duplicates))
     made = [helpdesk.change(ticket) for ticket in tickets]
-    made += [helpdesk.change(chance.choice(tickets)) for _ in range(distinct - len(made) - len(tickets) // 50)]
-    made += [helpdesk.delete(ticket) for ticket in chance.sample(tickets[10:], k=len(tickets) // 50)]
+    made += [helpdesk.change(chance.choice(tickets)) for _ in range(distinct - len(made) - len(tickets) // 20)]
+    made += [helpdesk.delete(ticket) for ticket in chance.sample(tickets[10:], k=len(tickets) // 20)]
     for _ in range(total - len(made)):
         at = chance.randrange(len(made))
         made.insert(min(len(made), at + chance.randint(0, 40)), made[at])

@@ -350,6 +350,22 @@ async def test_deleting_a_sent_ticket_that_planhat_does_not_list_is_unconfirmed_
     assert await desk.dead() == {"zendesk:1": "unconfirmed"}
 
 
+async def test_a_deletion_whose_answer_was_lost_is_done_when_the_list_shows_nothing(desk: Desk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    desk.sandbox.change_faults({"next": [None, "lost"]})
+    await desk.delete()
+    assert (await desk.store.look()).leased == 1
+    for _ in range(3):
+        await desk.wake()
+        await desk.flush()
+        await desk.delete()
+    assert await desk.dead() == {}
+    assert (await desk.store.look()).pending == 0
+
+
 async def test_a_ticket_whose_beginning_was_not_seen_keeps_planhat_s_history(desk: Desk) -> None:
     await desk.put(at=0)
     await desk.settle()
@@ -422,3 +438,32 @@ async def test_a_frame_of_a_newer_release_is_left_alone(desk: Desk) -> None:
     view = await desk.store.look()
     assert (view.pending, view.parked, view.leased) == (1, 1, 0)
     assert set(desk.tickets) == {"zendesk:1"}
+
+
+async def test_a_deletion_in_doubt_is_looked_for_once_more_since_an_older_call_may_land_after_it(desk: Desk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=3, creation=False, fields={"title": "late", "status": "open", "email": "ada@1.kestrel.example"})
+    desk.sandbox.change_faults({"next": ["lost"]})
+    await desk.flush()
+    await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
+    await desk.wake()
+    await desk.flush()
+    await desk.delete()
+    assert desk.tickets == {}
+    desk.sandbox.tickets.upsert({"sourceId": "zendesk:1", "email": "ada@1.kestrel.example", "domains": ["k.example"]}, 0)
+    await desk.wake()
+    await desk.flush()
+    await desk.delete()
+    assert desk.tickets == {}
+    assert (await desk.store.look()).pending == 0
+    assert await desk.dead() == {}
+
+
+async def test_derived_values_go_with_every_item_so_that_a_late_landing_is_healed(desk: Desk) -> None:
+    await desk.put(at=0, fields={"title": "t", "status": "open", "email": "ada@kestrel.example", "name": "Ada"})
+    await desk.settle()
+    await desk.put(at=5, complete=False, creation=False, fields={"status": "solved"})
+    await desk.settle()
+    pairs = [row["pairs"][0][1] for row in desk.sandbox.log if row["method"] == "PUT"]
+    assert {"email", "name", "domains"} <= pairs[-1].keys()

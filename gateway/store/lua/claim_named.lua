@@ -6,7 +6,7 @@
 -- KEYS[1] due ZSET       ticket -> ms
 -- KEYS[2] lease HASH     ticket -> token
 -- KEYS[3] doubt HASH     ticket -> 1 | 2
--- KEYS[4] suspects ZSET  ticket -> group
+-- KEYS[4] lane ZSET      of tickets that need not wait (any more): suspects, or the deletes
 -- ARGV[1] now_us (µs)    empty: Redis' time
 -- ARGV[2] token          the new holder's
 -- ARGV[3] lease_ms (ms)

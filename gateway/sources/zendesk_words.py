@@ -1,0 +1,51 @@
+"""
+What Zendesk's events and triggers have in common: how a ticket is numbered and where an agent finds it.
+
+Source: facts of Zendesk §3, §4 (ids are digits, links are made of the subdomain).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import UnreadablePayload
+from gateway.sources.reading import identifier, ticket_id
+
+if TYPE_CHECKING:
+    from gateway.core.change import Json
+    from gateway.sources.base import Connection
+
+EMPTY_IDS: Final = ("", "0")
+"""Texts that stand for "no such record". Wire: `"organization_id": "0"`."""
+
+_NUMBER: Final = re.compile(r"[0-9]{1,32}")
+
+
+def ticket_number(value: Json, where: str) -> str:
+    """
+    Give a ticket's number as text; Zendesk numbers tickets, so `{{ticket.id}}` that nobody rendered is none.
+
+    Args:
+        where: how to call the place in the message, such as `"ticket_id"`.
+    Raises:
+        UnreadablePayload: `no_ticket_id`, `bad_ticket_id`.
+    """
+    found = ticket_id(value, where)
+    if not _NUMBER.fullmatch(found) or found == "0":
+        raise UnreadablePayload("bad_ticket_id", f"{where} must be the ticket's number: use {{{{ticket.id}}}}.")
+    return found
+
+
+def reference(value: Json) -> str | None:
+    """Give the id of another record; None when the ticket has none."""
+    found = identifier(value)
+    return None if found in EMPTY_IDS else found
+
+
+def link(ticket: str, connection: Connection) -> str | None:
+    """Give the agent's page of a ticket; None without a subdomain, which the account's id does not tell."""
+    if not connection.subdomain:
+        return None
+    host = connection.subdomain if "." in connection.subdomain else f"{connection.subdomain}.zendesk.com"
+    return f"https://{host}/agent/tickets/{ticket}"
