@@ -1,5 +1,7 @@
 """
-The near bank and what both banks share. Rooms in reading order:
+The near bank and what both banks share.
+
+Rooms in reading order:
 
     errors      the tree of what can go wrong
     core        decisions: pure (change, part, fold, ticket, outcome, bisect, health)

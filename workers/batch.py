@@ -47,7 +47,7 @@ class Held:
 
     @property
     def to_delete(self) -> bool:
-        """It must go in Planhat; once more after a deletion in doubt, since an older upsert may have landed after it."""
+        """It must go in Planhat; once more after a deletion in doubt, since an older call may have landed after it."""
         return self.folded.action == "delete" or (self.folded.action == "nothing" and self.doubt == 2)
 
     @property

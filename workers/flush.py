@@ -135,7 +135,7 @@ def _batch_is_due(deps: Deps, view: View, limit: int, health: Health) -> bool:
 
 async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
     """Give the suspects to send next; none while a healthy batch has its turn or must be the probe."""
-    if not view.suspects or (health.mode and view.due_count):
+    if not view.suspects or (health.mode and view.due_count) or view.dead >= deps.store.limits.dead_letter_max:
         return ()
     deps.suspects_turn = not deps.suspects_turn
     if view.due_count and not deps.suspects_turn and _batch_is_due(deps, view, deps.settings.batch_max_items, health):
@@ -145,7 +145,8 @@ async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
         return tuple(sorted(groups, key=lambda ticket: ticket in health.tested)[:1])
     if health.convicted:
         return (health.convicted,)
-    return next_test(groups, found=health.found, cleared=health.cleared)
+    limit = healths.batch_limit(health, deps.settings.batch_max_items)
+    return next_test(groups, found=health.found, cleared=health.cleared)[:limit]
 
 
 async def _forget(deps: Deps, suspects: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ PROBE_EVERY_MS: Final = 60_000
 BACKOFF_BASE_MS: Final = 500
 BACKOFF_CAP_MS: Final = 60_000
 PARK_MS: Final = 60_000
-UNCONFIRMED_TTL_S: Final = 86_400
+UNCONFIRMED_TTL_S: Final = 3_600
 
 
 async def settle(

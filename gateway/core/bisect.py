@@ -9,15 +9,17 @@ them; its end moves them. An item is convicted only after it failed alone.
                                               passes: the rest is known to fail without being sent
     nothing known ──send all set aside──►     passes: done · fails: a known group
 
-With L = ceil(log2 n), k poison items cost at most min(k x (L + 2), 2n) calls after the first (I14), wherever they are:
-- few found: a known group of m costs at most ceil(log2 m) + 1 calls, the set-aside ones one more: k x (L + 2);
-- many found: one by one costs as many calls as there are items left. That is the better way from the moment on when
-  halving might overrun 2n, and then halving is not begun any more.
-The two meet because neither rule looks at what was spent: `_allowed` and `_allowed_known` are how much may have been
-spent in a position so that the bound is still met, and each step is chosen to leave room for both of its ends.
+With L = ceil(log2 n), k poison items cost at most min(k x (L + 2), 2n) calls after the first (I14):
+- a known group of m costs at most ceil(log2 m) + 1 calls and what was set aside one more: together k x (L + 2);
+- one by one costs as many calls as items are left: the better way as soon as halving might overrun 2n.
+The switch needs no count of what was spent: in every position `one_by_one` and `halving` say how much may have been
+spent so that the bound is still met that way, and the smaller one rules.
 
-Source: DESIGN §2 "A batch's fate", I14. Known as nested group testing (Hwang's generalized binary splitting); the rule
-for the switch was found by solving the game against an adversary, and is held by tests/core/test_bisect.py.
+Solved as a game against an adversary who answers each call as he likes: no batch of 2 to 900 items, nor of 5,000, can
+be made to exceed the bound. Among larger ones 4,096 can, by 22 calls of 8,192, by one who knows the hash order.
+
+Source: DESIGN §2 "A batch's fate", I14. Nested group testing, after Hwang's generalized binary splitting. The game is
+played again in tests/core/test_bisect.py.
 """
 
 from __future__ import annotations
@@ -94,16 +96,20 @@ def after_failure(groups: Mapping[str, int], tested: Collection[str]) -> dict[st
     """
     The groups after a call with exactly the tested items failed as a whole.
 
-    A lone one is convicted: it is no suspect any more. Several are the known group; what was known before steps aside.
+    A lone one is convicted: it is no suspect any more. Several are the known group. What shared the known group with
+    them steps aside, because nothing is known of it any more.
     """
-    if len(tested) == 1:
+    suspects = groups.keys() & set(tested)
+    if len(tested) > 1:
         return {
-            ticket: ASIDE if group == KNOWN and _narrowed(groups, tested) else group
+            ticket: group if group == ALONE or not suspects else KNOWN if ticket in suspects else ASIDE
             for ticket, group in groups.items()
-            if ticket not in tested
         }
+    explained = any(groups[ticket] == KNOWN for ticket in suspects)
     return {
-        ticket: group if group == ALONE else KNOWN if ticket in tested else ASIDE for ticket, group in groups.items()
+        ticket: ASIDE if explained and group == KNOWN else group
+        for ticket, group in groups.items()
+        if ticket not in suspects
     }
 
 
@@ -118,11 +124,6 @@ def after_success(groups: Mapping[str, int], tested: Collection[str]) -> dict[st
     if len(known) == 1:
         left[known[0]] = ALONE
     return left
-
-
-def _narrowed(groups: Mapping[str, int], tested: Collection[str]) -> bool:
-    """Whether the lone item came out of the known group, so that nothing is known of the rest of it any more."""
-    return any(groups.get(ticket) == KNOWN for ticket in tested)
 
 
 def _bound(found: int, total: int, depth: int) -> int:

@@ -15,7 +15,7 @@ FREE_MAIL: Final = frozenset(
     live.com live.co.uk live.fr live.de live.it live.nl live.se live.no live.dk live.be live.ca live.com.au msn.com
     yahoo.com yahoo.co.uk yahoo.fr yahoo.de yahoo.it yahoo.es yahoo.se yahoo.ca yahoo.in yahoo.co.in yahoo.co.jp
     yahoo.com.au yahoo.com.br yahoo.com.mx yahoo.com.ar ymail.com rocketmail.com
-    icloud.com me.com mac.com
+    icloud.com me.com mac.com privaterelay.appleid.com
     aol.com aol.de aol.co.uk aim.com
     proton.me protonmail.com protonmail.ch pm.me
     gmx.com gmx.de gmx.net gmx.at gmx.ch gmx.fr gmx.co.uk web.de mail.com t-online.de freenet.de
@@ -25,7 +25,9 @@ FREE_MAIL: Final = frozenset(
     orange.fr wanadoo.fr free.fr sfr.fr laposte.net
     libero.it virgilio.it tiscali.it alice.it
     wp.pl o2.pl onet.pl interia.pl seznam.cz centrum.cz ukr.net
-    btinternet.com comcast.net verizon.net att.net uol.com.br bol.com.br terra.com.br
+    bluewin.ch telia.com inbox.lv abv.bg
+    btinternet.com sky.com comcast.net verizon.net att.net sbcglobal.net cox.net rogers.com bigpond.com
+    uol.com.br bol.com.br terra.com.br
     zoho.com fastmail.com fastmail.fm hey.com hushmail.com mailbox.org posteo.de
     tutanota.com tutanota.de tuta.com tuta.io
     """.split()  # noqa: SIM905 - read by people, line by provider
@@ -34,7 +36,7 @@ FREE_MAIL: Final = frozenset(
 
 def mail_domain(address: str) -> str | None:
     """Give the domain of a mail address, lower case; None when there is none."""
-    _, at, domain = address.strip().lower().rpartition("@")
+    _, at, domain = address.strip().lower().rstrip(".").rpartition("@")
     return domain if at and domain else None
 
 

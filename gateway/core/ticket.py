@@ -189,7 +189,7 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
     if with_history and folded.history is not None:
         history_hash = _hash(orjson.dumps(folded.history))
         item["history"] = folded.history
-    kept = {name: values[name] for name in KEPT if name in values}
+    kept: dict[str, Json] = {name: values[name] for name in KEPT if name in values}
     kept.update({"@" + name: value for name, value in folded.refs.items()})
     status = values.get("status")
     return Item(orjson.dumps(item), fields_hash, history_hash, kept, status if isinstance(status, str) else None)

@@ -31,7 +31,7 @@ statuses = st.sampled_from(["new", "open", "pending", "solved", "closed"])
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[Change, int]:
     """Draw a change and its arrival (unique by construction of the caller)."""
-    life = draw(st.sampled_from(["", "", "", "", "live", "deleted", "purged"]))
+    life: Any = draw(st.sampled_from(["", "", "", "", "live", "deleted", "purged"]))
     fields: dict[str, Any] = {}
     if draw(st.booleans()):
         fields["status"] = draw(statuses)

@@ -12,7 +12,7 @@ from gateway.core import part as parts
 from gateway.core.change import Change
 from gateway.core.fold import Folded, fold, keeps
 from gateway.core.part import Part, join
-from gateway.core.state import State
+from gateway.core.state import State  # noqa: TC001 - named in helpers' signatures
 from gateway.core.ticket import (
     REASONS,
     Company,
@@ -145,7 +145,7 @@ def test_an_assignee_taken_away_clears_the_agent() -> None:
 
 
 def test_known_empty_values_clear_and_unknown_ones_are_left_out() -> None:
-    fields = {**FULL, "tags": [], "severity": None, "description": ""}
+    fields: dict[str, Any] = {**FULL, "tags": [], "severity": None, "description": ""}
     _, body = item_of(fold(None, part(fields=fields, complete=True)))
     assert (body["tags"], body["severity"], body["description"]) == ([], None, "")
     assert "product" not in body

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.faults.helpdesk import Helpdesk, serve_lookups
 from tests.faults.oracle import judge, judge_log
-from tests.faults.processes import Fleet, Process, ask, command, free_port, wait_for
+from tests.faults.processes import Fleet, ask, command, free_port, wait_for
 from tests.faults.sender import Sender
 from tests.redis_server import RedisServer
 
@@ -137,11 +137,14 @@ class Stage:
         reasons: dict[str, int] = {}
         for row in dead:
             reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
-        figures = {"answers": dict(sorted(self.sender.answers.items())), "dead_letters": reasons, **figures}
-        return violations + more, figures
+        found: dict[str, Any] = {
+            "answers": dict(sorted(self.sender.answers.items())),
+            "dead_letters": reasons,
+            **figures,
+        }
+        return violations + more, found
 
     def end(self) -> list[str]:
         """Stop every process with SIGTERM; give those that took longer than a platform allows."""
         took = {child.name: child.end() for child in self.fleet.children.values()}
         return [f"{name} took {seconds:.1f} s to stop" for name, seconds in took.items() if seconds > 25]
-

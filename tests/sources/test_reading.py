@@ -114,7 +114,8 @@ def test_a_ticket_without_an_id_is_told_from_one_that_cannot_be_trusted():
 
 def test_a_list_of_texts_holds_each_once_in_order():
     assert reading.strings([" a", "b", "a ", "", None, 7, ["c"]]) == ["a", "b", "7"]
-    assert [reading.strings(value) for value in [None, True, {}, "a b", 7]] == [None] * 5
+    others: list[Any] = [None, True, {}, "a b", 7]
+    assert [reading.strings(value) for value in others] == [None] * 5
 
 
 # ------------------------------------------------------------------------------------------------------------ instants

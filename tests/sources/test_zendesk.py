@@ -3,8 +3,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gateway.sources
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.sources.base import Connection, Request, needs_lookup
 from gateway.sources.zendesk import INVOCATION, SIGNATURE, SOURCE, TEST_SECRET, TIMESTAMP
@@ -428,6 +431,54 @@ def test_a_template_without_a_person_needs_a_look_up_and_an_address_that_is_none
     rich = {"requester": {"id": "1", "email": "a@b.example"}, "organization": {"id": 2}, "assignee": {"id": "0"}}
     assert needs_lookup(read({"id": 7, "status": "Open"} | rich)) == ("company",)
     assert read({"id": 7, "requester_id": 1, "organization_id": "", "assignee_id": None}).refs == {"requester_id": "1"}
+
+
+RENDERED = {
+    "ticket.id": "7",
+    "ticket.title": "A",
+    "ticket.description": "----------\\n\\nLiv Aune, Oct 12, 2026, 06:41\\n\\nHello",
+    "ticket.status": "Open",
+    "ticket.priority": "-",
+    "ticket.ticket_type": "Task",
+    "ticket.tags": "a b",
+    "ticket.link": "https://northgate.zendesk.com/agent/tickets/7",
+    "ticket.created_at_with_timestamp": "2026-10-12T06:41:09Z",
+    "ticket.updated_at_with_timestamp": "2026-10-12T09:20:31Z",
+    "ticket.requester.id": "1",
+    "ticket.requester.name": "Liv Aune",
+    "ticket.requester.email": "liv@b.example",
+    "ticket.organization.id": "2",
+    "ticket.organization.external_id": "np-3",
+    "ticket.assignee.id": "3",
+    "ticket.assignee.email": "oda@d.example",
+}
+
+
+def test_the_templates_of_the_set_up_page_are_read_in_full():
+    page = (Path(gateway.sources.__file__).parent / "README.md").read_text()
+    section = page[page.index("## Zendesk") : page.index("## Freshdesk")]
+    thin, full = (
+        read(orjson.loads(re.sub(r"\{\{(.+?)\}\}", lambda found: RENDERED[found[1]], block)))
+        for block in re.findall(r"```json\n(.+?)```", section, re.DOTALL)
+    )
+    assert change_as_json(thin) == {"ticket": "Z-7", "thin": True, "updated_at_ms": 1_791_796_831_000}
+    assert needs_lookup(full) == ()
+    assert full.complete
+    assert (full.created_at_ms, full.updated_at_ms) == (1_791_787_269_000, 1_791_796_831_000)
+    assert full.refs == {"requester_id": "1", "organization_id": "2", "assignee_id": "3"}
+    assert full.fields == {
+        "title": "A",
+        "description": "Hello",
+        "url": RENDERED["ticket.link"],
+        "tags": ["a", "b"],
+        "type": "task",
+        "severity": "",
+        "status": "open",
+        "email": "liv@b.example",
+        "name": "Liv Aune",
+        "agentEmail": "oda@d.example",
+        "companyExternalId": "np-3",
+    }
 
 
 PACKAGED_TWINS = {"full_trigger": "trigger_full", "thin_trigger": "trigger_thin"}

@@ -52,7 +52,8 @@ class Desk:
 
     @property
     def tickets(self) -> dict[str, dict[str, Any]]:
-        return self.sandbox.state()["tickets"]
+        tickets: dict[str, dict[str, Any]] = self.sandbox.state()["tickets"]
+        return tickets
 
     def settings(self, **changed: Any) -> None:
         self.deps.settings = replace(self.deps.settings, **changed)

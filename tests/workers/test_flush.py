@@ -451,7 +451,8 @@ async def test_a_deletion_in_doubt_is_looked_for_once_more_since_an_older_call_m
     await desk.flush()
     await desk.delete()
     assert desk.tickets == {}
-    desk.sandbox.tickets.upsert({"sourceId": "zendesk:1", "email": "ada@1.kestrel.example", "domains": ["k.example"]}, 0)
+    landed = {"sourceId": "zendesk:1", "email": "ada@1.kestrel.example", "domains": ["k.example"]}
+    desk.sandbox.tickets.upsert(landed, 0)
     await desk.wake()
     await desk.flush()
     await desk.delete()
