@@ -90,7 +90,7 @@ def _fields(detail: Mapping[str, Json], ticket: str, status: str, connection: Co
     description = said("description", plain_text(text(detail.get("description")) or ""))
     return known(
         {
-            "title": text(detail.get("subject")) or UNKNOWN,
+            "title": said("subject", text(detail.get("subject")) or ""),
             # Where `is_public` is false, the description is a private note.
             "description": UNKNOWN if detail.get("is_public") is False else description,
             "url": link(ticket, connection) or UNKNOWN,
