@@ -280,7 +280,7 @@ def test_a_key_that_is_absent_is_unknown_and_a_null_clears():
     assert changed(event("ticket.created", {"id": "7", "status": "NEW"}))["fields"] == {"status": "new"} | url
     cleared = dict.fromkeys(("subject", "description", "tags", "type", "priority", "status", "assignee_id"))
     answer = changed(event("ticket.tags_changed", {"id": "7"} | cleared))
-    assert answer["fields"] == {"description": "", "tags": [], "type": "", "severity": ""} | url
+    assert answer["fields"] == {"title": "", "description": "", "tags": [], "type": "", "severity": ""} | url
     assert answer["refs"] == {"assignee_id": None}
 
 
