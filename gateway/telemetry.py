@@ -67,6 +67,48 @@ METRICS: Final = (
         "Defects in a source adapter; the body was quarantined.",
     ),
     Metric("gateway_put_calls_total", "counter", "", (), "Calls that wrote deliveries to Redis; several share one."),
+    Metric(
+        "gateway_calls_total", "counter", "", (), "Calls to Planhat, of every kind, however they ended."
+    ),
+    Metric("gateway_calls_ack_all_total", "counter", "", (), "Bulk calls whose tickets were all taken."),
+    Metric("gateway_calls_per_item_total", "counter", "", (), "Bulk calls that Planhat answered ticket by ticket."),
+    Metric("gateway_calls_read_back_total", "counter", "", (), "Bulk calls that counted fewer tickets than were sent."),
+    Metric(
+        "gateway_calls_ambiguous_total",
+        "counter",
+        "",
+        (),
+        "Bulk calls without a clear answer.",
+    ),
+    Metric("gateway_calls_bisect_total", "counter", "", (), "Bulk calls that were refused because of some ticket."),
+    Metric("gateway_calls_stop_total", "counter", "", (), "Bulk calls that were refused whatever they held."),
+    Metric("gateway_calls_pause_total", "counter", "", (), "Bulk calls that Planhat answered 429."),
+    Metric("gateway_calls_back_off_total", "counter", "", (), "Bulk calls that met an unavailable Planhat."),
+    Metric("gateway_calls_list_total", "counter", "", (), "Listings of Planhat's tickets."),
+    Metric("gateway_calls_delete_done_total", "counter", "", (), "Deletions carried out."),
+    Metric("gateway_calls_delete_gone_total", "counter", "", (), "Deletions of what Planhat held no more."),
+    Metric("gateway_calls_delete_ambiguous_total", "counter", "", (), "Deletions without a clear answer."),
+    Metric("gateway_calls_delete_refused_total", "counter", "", (), "Deletions that Planhat refused."),
+    Metric("gateway_items_sent_total", "counter", "", (), "Tickets sent in bulk calls."),
+    Metric("gateway_skipped_unchanged_total", "counter", "", (), "Tickets not sent because Planhat holds just that."),
+    Metric("gateway_buried_total", "counter", "", (), "Tickets that became dead letters."),
+    Metric("gateway_deleted_total", "counter", "", (), "Tickets deleted in Planhat."),
+    Metric(
+        "gateway_drift_created_total", "counter", "", (), "Tickets created that Planhat was thought to hold."
+    ),
+    Metric(
+        "gateway_dead_letters_expired_total",
+        "counter",
+        "",
+        (),
+        "Dead letters removed by age.",
+    ),
+    Metric("gateway_compacted_total", "counter", "", (), "Tickets whose waiting changes were joined."),
+    Metric("gateway_lookups_user_total", "counter", "", (), "People asked for at a helpdesk."),
+    Metric("gateway_lookups_organization_total", "counter", "", (), "Organizations asked for at a helpdesk."),
+    Metric("gateway_lookups_ticket_total", "counter", "", (), "Tickets read anew at a helpdesk."),
+    Metric("gateway_lookups_failed_total", "counter", "", (), "Look-ups that failed and are tried again."),
+    Metric("gateway_epochs_lost_total", "counter", "", (), "Times that Redis lost its data while a worker ran."),
     Metric("gateway_pending_tickets", "gauge", "", _ONE, "Tickets with something unsent."),
     Metric("gateway_leased_tickets", "gauge", "", _ONE, "Tickets that a worker holds."),
     Metric("gateway_parked_tickets", "gauge", "", _ONE, "Tickets snoozed until later."),
@@ -81,11 +123,14 @@ METRICS: Final = (
 )
 
 LOG_FIELDS: Final[Mapping[str, str]] = {
+    "at_ms": "when it was kept, Unix ms",
     "attempt": "number of this try, from 1",
     "batch_bytes": "size of a request body to Planhat, bytes",
+    "believed_new": "tickets of a call that Planhat was thought not to hold",
     "cap": "the cap that was reached",
     "connection": "name of a configured connection",
     "count": "how many things the line is about",
+    "created_count": "tickets that Planhat says it created",
     "delivery_id": "the sender's own id of a delivery",
     "destination": "name of a destination",
     "detail": "one sentence for a person",
@@ -103,6 +148,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = {
     "status": "HTTP status",
     "suppressed": "equal lines left out since the last one",
     "ticket": "sourceId of a ticket",
+    "updated_count": "tickets that Planhat says it updated",
     "wait_s": "seconds until the next try",
 }
 
@@ -185,6 +231,8 @@ _SECRET_PATTERNS: Final = (
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{6,}"), r"\1 [redacted]"),
     (re.compile(r"([a-z][a-z0-9+]{2,20}://)[^/@\s]*@"), r"\1[redacted]@"),
+    # People's addresses stand in Planhat's words. Begun at a boundary and bounded, so that long words cost no time.
+    (re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "[e-mail]"),
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.outcome import Verdict
 from gateway.telemetry import (
     LOG_FIELDS,
     METRICS,
@@ -22,6 +23,7 @@ from gateway.telemetry import (
     samples,
 )
 
+ROOT = Path(__file__).parent.parent
 SECRET = "canary-7f3a9c-secret"
 
 
@@ -152,13 +154,28 @@ def test_metrics_are_declared_once_and_named_after_the_rule() -> None:
         assert metric.meaning.endswith(".")
 
 
-def test_every_field_logged_in_the_gateway_is_declared() -> None:
-    room = Path(__file__).parent.parent / "gateway"
+@pytest.mark.parametrize("room", ["gateway", "workers"])
+def test_every_field_that_is_logged_is_declared(room: str) -> None:
     used = {
         name
-        for file in room.rglob("*.py")
+        for file in (ROOT / room).rglob("*.py")
         for block in re.findall(r"extra=\{([^}]*)\}", file.read_text(encoding="utf-8"))
         for name in re.findall(r'"([a-z_]+)":', block)
     }
     assert used
     assert used <= LOG_FIELDS.keys()
+
+
+def test_every_counter_of_the_workers_is_declared() -> None:
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "workers").glob("*.py"))
+    counted = {
+        name for block in re.findall(r"count\(\{([^}]*)\}\)", source) for name in re.findall(r'"([a-z_]+)":', block)
+    }
+    counted |= {f"calls_{verdict}" for verdict in Verdict}
+    assert {"items_sent", "epochs_lost"} <= counted
+    assert {f"gateway_{name}_total" for name in counted} <= {metric.name for metric in METRICS}
+
+
+def test_no_person_s_address_comes_out() -> None:
+    said = json.loads(line(record("refused", detail="email 'ada+1@mail.kestrel.example' is invalid")))
+    assert said["detail"] == "email '[e-mail]' is invalid"

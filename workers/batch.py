@@ -91,7 +91,7 @@ def hold(loaded: Loaded, doubt: int) -> Held | None:
             part = parts.join(part, parts.read(loaded.dead))
         state = states.read(loaded.state)
     except (UnknownFrame, states.UnknownState) as error:
-        log.warning("ticket left alone", extra={"ticket": loaded.ticket, "why": str(error)})
+        log.warning("ticket left alone", extra={"ticket": loaded.ticket, "detail": str(error)})
         return None
     return Held(loaded.ticket, doubt, len(loaded.value), bool(loaded.dead), fold(state, part))
 

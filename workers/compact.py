@@ -41,7 +41,7 @@ async def compact(deps: Deps) -> int:
         if not cursor:
             break
     if done:
-        log.info("tickets compacted", extra={"tickets": done})
+        log.info("tickets compacted", extra={"count": done})
         await deps.store.count({"compacted": done})
     return done
 

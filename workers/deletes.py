@@ -39,7 +39,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         try:
             pause_s = await delete_once(deps)
         except StoreError as error:
-            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            log.warning("redis cannot be used, trying again", extra={"detail": str(error)})
         except Exception:
             log.exception("a deletion failed; its claim lapses and is tried again")
         try:
@@ -80,6 +80,9 @@ async def delete_once(deps: Deps) -> float:
                 await store.release(token, [ticket])
                 continue
             give_slot = await _delete(deps, token, one)
+        except asyncio.CancelledError:
+            give_slot = False  # the call may be under way
+            raise
         finally:
             if give_slot:
                 await store.give_slot(token)
@@ -106,7 +109,7 @@ async def _delete(deps: Deps, token: str, one: Held) -> bool:
     await store.cache_set("planhat", "deletion", {one.ticket: b"called"}, MEMORY_S)
     answer = await deps.planhat.delete(planhat_id)
     await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
-    log.info("deletion answered", extra={"ticket": one.ticket, "kind": answer.kind, "status": answer.status})
+    log.info("deletion answered", extra={"ticket": one.ticket, "outcome": answer.kind, "status": answer.status})
     if answer.kind in ("done", "gone"):
         await _done(deps, token, one)
     elif answer.kind == "ambiguous":
@@ -144,7 +147,7 @@ async def _find(deps: Deps, one: Held) -> str | None:
     email = one.folded.state.kept.get("email")
     if email:
         wait_ms = await deps.store.reserve(
-            limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch
+            limit_per_minute=deps.settings.calls_per_minute, kind="delete", epoch=deps.epoch
         )
         if wait_ms:
             return ""
@@ -152,7 +155,7 @@ async def _find(deps: Deps, one: Held) -> str | None:
         await deps.store.count({"calls": 1, "calls_list": 1})
         rows = answer.rows
     else:
-        rows = await newest(deps, frozenset({one.ticket}))
+        rows = await newest(deps, frozenset({one.ticket}), kind="delete")
     if rows is None:
         return ""
     return next((row.id for row in rows if row.source_id == one.ticket), None)

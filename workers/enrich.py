@@ -71,10 +71,10 @@ async def run(deps: Deps, connection: str, stop: asyncio.Event) -> None:
         except HelpdeskError as error:
             fails += 1
             pause_s = backoff_ms(fails, base_ms=RETRY_BASE_MS, cap_ms=RETRY_CAP_MS, jitter=deps.jitter()) / 1000
-            log.warning("helpdesk look-up failed", extra={"connection": connection, "why": str(error)})
+            log.warning("helpdesk look-up failed", extra={"connection": connection, "detail": str(error)})
             await _count(deps, "lookups_failed")
         except StoreError as error:
-            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            log.warning("redis cannot be used, trying again", extra={"detail": str(error)})
             pause_s = 1.0
         except Exception:
             log.exception("a look-up failed")
@@ -89,7 +89,7 @@ async def _count(deps: Deps, name: str) -> None:
     try:
         await deps.store.count({name: 1})
     except StoreError:
-        log.debug("not counted", extra={"counter": name})
+        log.debug("not counted", extra={"detail": name})
 
 
 async def enrich_once(deps: Deps, connection: str) -> int:
@@ -103,12 +103,40 @@ async def enrich_once(deps: Deps, connection: str) -> int:
     if not waiting:
         return 0
     ask = _collect(await deps.store.peek(waiting), connection, deps.settings.prefix_of(connection))
-    helpdesk = deps.helpdesks[connection]
-    if ask.tickets:
-        await _reread(deps, helpdesk, connection, ask)
-    await _fetch(deps, helpdesk, connection, ask)
+    if len(waiting) == AT_ONCE:  # those of other helpdesks step back, so that they hide none of ours
+        await _step_back(deps, set(waiting) - ask.waiting)
+    try:
+        await _look_up(deps, connection, ask)
+    except HelpdeskError:
+        await _step_back(deps, ask.waiting)
+        raise
     await deps.store.ready("lookups", sorted(ask.waiting))
     return len(ask.waiting)
+
+
+async def _step_back(deps: Deps, tickets: set[str]) -> None:
+    """Put tickets behind all others that wait."""
+    await deps.store.park("lookups", sorted(tickets), await deps.store.now_ms())
+
+
+async def _look_up(deps: Deps, connection: str, ask: Ask) -> None:
+    """Read tickets, then people and organizations; a ticket that cannot be read keeps nobody from the latter."""
+    helpdesk = deps.helpdesks[connection]
+    failed: HelpdeskError | None = None
+    try:
+        await _reread(deps, helpdesk, connection, ask)
+    except HelpdeskBusy:
+        raise
+    except HelpdeskError as error:
+        failed = error
+    await _fetch(deps, helpdesk, connection, ask)
+    if failed:
+        raise failed
+
+
+def _shuffled(deps: Deps, ids: set[str]) -> list[str]:
+    """Give ids in another order each time, so that one that always fails does not hide the same others for ever."""
+    return sorted(sorted(ids), key=lambda _: deps.jitter())
 
 
 def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
@@ -133,7 +161,7 @@ def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
 async def _fetch(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
     """Ask for people and organizations that the cache lacks."""
     for kind, wanted in (("user", ask.users), ("organization", ask.organizations)):
-        ids = sorted(wanted)
+        ids = _shuffled(deps, wanted)
         held = await deps.store.cache_get(connection, kind, ids)
         missing = [one for one, raw in zip(ids, held, strict=True) if raw is None]
         for start in range(0, len(missing), helpdesk.at_once):
@@ -166,7 +194,7 @@ def _written(answer: object) -> bytes | None:
 
 async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> None:
     """Read tickets anew; each answer is a change stamped with its own time, put like any other."""
-    bare = sorted(ask.tickets)
+    bare = _shuffled(deps, set(ask.tickets))
     for start in range(0, len(bare), helpdesk.at_once):
         part = bare[start : start + helpdesk.at_once]
         try:
@@ -176,7 +204,8 @@ async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> 
             raise
         await _take(deps, ask, found)
         await deps.store.count({"lookups_ticket": len(part)})
-    log.info("tickets read anew", extra={"connection": connection, "tickets": len(bare)})
+    if bare:
+        log.info("tickets read anew", extra={"connection": connection, "count": len(bare)})
 
 
 async def _take(deps: Deps, ask: Ask, found: Mapping[str, object]) -> None:

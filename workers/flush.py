@@ -45,7 +45,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         try:
             pause_s = await flush_once(deps)
         except StoreError as error:
-            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            log.warning("redis cannot be used, trying again", extra={"detail": str(error)})
             pause_s = 1.0
         except Exception:
             log.exception("a turn failed; its claims lapse and are tried again")
@@ -90,20 +90,24 @@ async def flush_once(deps: Deps) -> float:
         held = [one for one in (hold(ticket, doubts[ticket.ticket]) for ticket in loaded) if one]
         unreadable = sorted({ticket.ticket for ticket in loaded} - {one.ticket for one in held})
         if unreadable:
+            await store.unsuspect(unreadable)
             await store.release(token, unreadable, not_before_ms=view.now_ms + UNREADABLE_SNOOZE_MS)
         if health.convicted and [one.ticket for one in held] == [health.convicted]:
             await bury_convicted(deps, token, held[0])
             return 0.0
-        ready = await _prepare(deps, view, token, held)
+        ready = await _prepare(deps, view, token, held, suspects=bool(suspects))
         for chunk in _chunks(ready, deps.settings.batch_max_bytes):
             verdict = await _send(deps, token, chunk, view=view, suspects=bool(suspects))
             if verdict is Verdict.AMBIGUOUS:
                 give_slot = False
             if verdict not in (Verdict.ACK_ALL, Verdict.PER_ITEM, Verdict.READ_BACK, Verdict.BISECT):
-                rest = [one.ticket for one in ready if one not in chunk]
-                await store.release(token, rest)
+                sent = {one.ticket for one in chunk}
+                await store.release(token, [one.ticket for one in ready if one.ticket not in sent])
                 break
         return 0.0
+    except asyncio.CancelledError:
+        give_slot = False  # a call may be under way: like its tickets, its slot is held until it cannot land any more
+        raise
     finally:
         if give_slot:
             await store.give_slot(token)
@@ -142,7 +146,8 @@ async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
         return ()
     groups = dict(await deps.store.suspects())
     if health.mode or view.pause.stopped:  # a probe is one ticket, rather another than those that failed
-        return tuple(sorted(groups, key=lambda ticket: ticket in health.tested)[:1])
+        names = sorted(groups.keys() - set(health.tested)) or sorted(groups)
+        return tuple(names[(start := int(deps.jitter() * len(names))) : start + 1])
     if health.convicted:
         return (health.convicted,)
     limit = healths.batch_limit(health, deps.settings.batch_max_items)
@@ -155,8 +160,12 @@ async def _forget(deps: Deps, suspects: Sequence[str]) -> None:
     await deps.store.unsuspect(empty)
 
 
-async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> list[Held]:
-    """Settle what need not be sent, park what must wait, bury what cannot go; give what goes."""
+async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held], *, suspects: bool) -> list[Held]:
+    """
+    Settle what need not be sent, park what must wait, bury what cannot go; give what goes.
+
+    A suspect that must wait is none any more: it would be asked for by name again and again, and others never.
+    """
     store, settings = deps.store, deps.settings
     found = await cached(store, held)
     waiting: list[str] = []
@@ -173,21 +182,16 @@ async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> 
         elif helpdesk and (wants_reread(folded) or lacking(one, found)):
             waiting.append(one.ticket)
         else:
-            one.item = make_item(
-                folded,
-                found.get(one.connection) or Found(),
-                ticket=one.ticket,
-                source=settings.source_of(one.connection),
-                with_history=settings.history == "full",
-            )
-            reason = _reason(one, settings.batch_max_bytes, has_helpdesk=helpdesk is not None)
+            reason = _make(deps, one, found.get(one.connection) or Found(), has_helpdesk=helpdesk is not None)
             if reason:
                 burials.append(one.burial(reason, detail_of(reason, one.connection, has_helpdesk=helpdesk is not None)))
-            elif not one.doubt and unchanged(folded, one.item):
+            elif one.item and not one.doubt and unchanged(folded, one.item):
                 acks.append(one.ack(after_upsert(folded, one.item, None), ttl_s=settings.ticket_memory_ttl_s))
                 skipped += 1
             else:
                 ready.append(one)
+    if suspects:
+        await store.unsuspect([*waiting, *deleting])
     await store.release(token, waiting, not_before_ms=view.now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
     await store.release(token, deleting, not_before_ms=view.now_ms + DELETE_SNOOZE_MS, lane="deletes")
     await store.ack(token, acks)
@@ -197,12 +201,25 @@ async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held]) -> 
     return ready
 
 
-def _reason(one: Held, max_bytes: int, *, has_helpdesk: bool) -> str | None:
-    """Say why a ticket cannot go; a thin delivery that nobody can resolve has a reason of its own."""
+def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | None:
+    """
+    Make a ticket's item, or say why it cannot go; a thin delivery that nobody can resolve has a reason of its own.
+    """
+    settings = deps.settings
     if wants_reread(one.folded) and not has_helpdesk and not one.folded.part.fields:
         return "no_credentials"
-    assert one.item is not None  # noqa: S101 - made by the caller a line above
-    return screen(one.folded, one.item, max_bytes=max_bytes)
+    try:
+        one.item = make_item(
+            one.folded,
+            found,
+            ticket=one.ticket,
+            source=settings.source_of(one.connection),
+            with_history=settings.history == "full",
+        )
+        return screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
+    except Exception:  # one ticket's odd value must not stop all others for ever
+        log.exception("a ticket's values cannot be used", extra={"ticket": one.ticket})
+        return "damaged"
 
 
 def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:

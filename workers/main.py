@@ -8,6 +8,7 @@ The flush loop has a Redis client of its own and goes on with arq down; arq is r
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import secrets
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("planhat_gateway.worker")
 
+GC_ALLOCATIONS: Final = 100_000
 GRACE_S: Final = 20.0
 """How long a call may go on after SIGTERM; then it is abandoned as ambiguous. The platform kills at 30 s."""
 EPOCH_EVERY_S: Final = 5.0
@@ -57,6 +59,10 @@ async def main(settings: WorkerSettings) -> int:
     Returns:
         The process' exit code, 0.
     """
+    # A batch is 5,000 tickets of small objects that all live until it is settled: looking through them for cycles each
+    # 700 allocations costs a third of the worker's time and finds none.
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 100)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -101,7 +107,7 @@ async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) 
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     for task in done:
-        if task is not stopping and task.exception() is not None:
+        if task is not stopping and not task.cancelled() and task.exception() is not None:
             log.error("a loop ended", exc_info=task.exception())
     _, late = await asyncio.wait(tasks, timeout=GRACE_S)
     for task in late:
@@ -122,7 +128,7 @@ async def _watch_epoch(deps: Deps, stop: asyncio.Event) -> None:
                 await _welcome(deps)
                 welcomed = True
         except StoreError as error:
-            log.warning("redis cannot be used, trying again", extra={"why": str(error)})
+            log.warning("redis cannot be used, trying again", extra={"detail": str(error)})
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EPOCH_EVERY_S)
 
@@ -131,13 +137,13 @@ async def _welcome(deps: Deps) -> None:
     """Use what is new in the settings: another token resumes a stopped destination, new credentials replay tickets."""
     pause = await deps.store.pause_state()
     if pause.stopped and pause.token_hash != deps.settings.token_hash:
-        log.info("a new token: the destination is resumed", extra={"stopped": pause.stopped})
+        log.info("a new token: the destination is resumed", extra={"reason": pause.stopped})
         await deps.store.resume()
     known = "".join(sorted(deps.helpdesks)) and deps.settings.credentials_hash
     if known and await deps.store.fingerprint("credentials") != known:
         rows = [row for reason in WAITING_FOR_CREDENTIALS for row in await deps.store.dead_letters(reason=reason)]
         replayed = await deps.store.replay_tickets([row.id for row in rows if row.kind == "ticket"])
-        log.info("new helpdesk credentials", extra={"replayed": replayed})
+        log.info("new helpdesk credentials", extra={"count": replayed})
         await deps.store.set_fingerprint("credentials", known)
 
 
@@ -145,6 +151,7 @@ async def _clock(deps: Deps, stop: asyncio.Event) -> None:
     """Host arq's Worker as the clock; it exits when Redis is away or full, so it is started again."""
     while not stop.is_set():
         worker = _arq_worker(deps)
+        pool = worker.pool
         running = asyncio.create_task(worker.async_run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -152,10 +159,11 @@ async def _clock(deps: Deps, stop: asyncio.Event) -> None:
         if not running.done():
             running.cancel()
         failed = (await asyncio.gather(running, return_exceptions=True))[0]
-        with suppress(Exception):
-            await worker.close()
+        # Closing cancels arq's jobs and then waits for them: their end must not be taken for the end of this loop.
+        await asyncio.gather(worker.close(), return_exceptions=True)
+        await asyncio.gather(pool.aclose(close_connection_pool=True), return_exceptions=True)
         if not stop.is_set():
-            log.warning("arq gave up and is started again", extra={"why": str(failed)})
+            log.warning("arq gave up and is started again", extra={"detail": str(failed)})
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), ARQ_AGAIN_S)
 
@@ -197,7 +205,7 @@ def _job(work: Callable[[Deps], Awaitable[int]]) -> WorkerCoroutine:
         try:
             await work(ctx["deps"])
         except StoreError as error:
-            log.warning("a job could not use redis", extra={"job": job.__qualname__, "why": str(error)})
+            log.warning("a job could not use redis", extra={"job": job.__qualname__, "detail": str(error)})
         except Exception:
             log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
 

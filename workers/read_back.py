@@ -19,6 +19,7 @@ from gateway.store.pending import Delivery
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.store.records import CallKind
     from workers.batch import Held
     from workers.deps import Deps
     from workers.planhat.wire import Row
@@ -31,25 +32,25 @@ AT_ONCE: Final = 1_000
 AGAIN_MS: Final = 120_000
 
 
-async def newest(deps: Deps, wanted: frozenset[str]) -> list[Row] | None:
+async def newest(deps: Deps, wanted: frozenset[str], *, kind: CallKind = "call") -> list[Row] | None:
     """
     List Planhat's tickets, those updated last first, at most two pages, until every wanted `sourceId` was seen.
 
+    Args:
+        kind: whose share of the quota it is.
     Returns:
         The rows; None when the list could not be read now (no quota, no clear answer).
     """
     rows: list[Row] = []
     missing = set(wanted)
     for page in range(PAGES_MAX):
-        wait_ms = await deps.store.reserve(
-            limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch
-        )
+        wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)
         if wait_ms:
             return None
         answer = await deps.planhat.list_tickets(sort="-updateDate", limit=PAGE_ROWS, offset=page * PAGE_ROWS)
         await deps.store.count({"calls": 1, "calls_list": 1})
         if answer.rows is None:
-            log.warning("planhat's list cannot be read", extra={"why": answer.outcome.detail})
+            log.warning("planhat's list cannot be read", extra={"detail": answer.outcome.detail})
             return None
         rows += answer.rows
         missing -= {row.source_id for row in answer.rows if row.source_id}

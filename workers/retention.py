@@ -24,7 +24,13 @@ async def expire_dead_letters(deps: Deps) -> int:
     for row in expired:
         log.warning(
             "dead letter expired",
-            extra={"id": row.id, "kind": row.kind, "ticket": row.ticket, "reason": row.reason, "at_ms": row.at_ms},
+            extra={
+                "kind": row.kind,
+                "ticket": row.ticket,
+                "quarantine_id": row.id if row.kind == "delivery" else "",
+                "reason": row.reason,
+                "at_ms": row.at_ms,
+            },
         )
     if expired:
         await deps.store.count({"dead_letters_expired": len(expired)})

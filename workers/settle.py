@@ -15,6 +15,7 @@ from gateway.core import health as healths
 from gateway.core.outcome import Verdict
 from gateway.core.retry import backoff_ms, rate_limit_pause_ms
 from gateway.core.ticket import REASONS, after_upsert
+from gateway.errors import StoreUnavailable
 from workers.helpdesks import CLIENTS
 from workers.read_back import confirmed, know_history
 
@@ -61,18 +62,20 @@ async def settle(
     log.info(
         "planhat answered",
         extra={
-            "verdict": str(decision.verdict),
+            "outcome": str(decision.verdict),
             "status": outcome.status,
             "items": len(sent),
             "created_count": outcome.created,
             "updated_count": outcome.updated,
-            "why": decision.detail,
+            "request_id": outcome.request_id,
+            "detail": decision.detail,
         },
     )
     await deps.store.count({"calls": 1, f"calls_{decision.verdict}": 1, "items_sent": len(sent)})
     match decision.verdict:
         case Verdict.AMBIGUOUS:
-            health = healths.after_timeout(health, len(sent))
+            timed_out = outcome.timed_out or outcome.status in (408, 504)
+            health = healths.after_ambiguous(health, len(sent), timed_out=timed_out)
         case Verdict.PAUSE:
             wait_ms = rate_limit_pause_ms(decision.wait_s, health.limited, deps.jitter())
             await deps.store.pause(wait_ms, "rate limited by Planhat (429)")
@@ -94,7 +97,7 @@ async def settle(
 
 async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> None:
     """The whole call was refused, not a ticket: stop, bury nothing, probe with another ticket each time."""
-    log.error("planhat refuses every call; the destination is stopped, nothing is lost", extra={"why": detail})
+    log.error("planhat refuses every call; the destination is stopped, nothing is lost", extra={"detail": detail})
     await deps.store.stop("refused", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
     snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None
     await deps.store.release(token, tickets, not_before_ms=snooze)
@@ -182,7 +185,7 @@ async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], 
         health = replace(health, found=0, cleared=0)
     if back:
         detail = f"ten tickets in a row were refused alone; the last: {words[one.ticket]}"
-        log.error("planhat refuses ticket after ticket; the destination is stopped", extra={"why": detail})
+        log.error("planhat refuses ticket after ticket; the destination is stopped", extra={"detail": detail})
         await deps.store.stop("systemic", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
         await deps.store.replay_tickets(list(back))
     return health
@@ -193,8 +196,10 @@ async def _read_back(deps: Deps, token: str, missing: Sequence[Held]) -> set[str
     Planhat counted fewer than were sent and named none: one listing confirms; the rest is sent once more, then buried.
     """
     seen = await confirmed(deps, missing)
-    if seen is None:
-        await deps.store.release(token, [one.ticket for one in missing])
+    if seen is None:  # without the wait the same call and listing would be repeated until the quota is gone
+        names = [one.ticket for one in missing]
+        await deps.store.unsuspect(names)
+        await deps.store.release(token, names, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
         return set()
     unseen = [one for one in missing if one.ticket not in seen]
     names = [one.ticket for one in unseen]
@@ -230,10 +235,15 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     unknown = [one for one in acked if not one.folded.state.history_known and one.folded.state.sightings]
     all_created = outcome.created == calls_items
     created = [one for one in unknown if all_created or one.ticket in outcome.created_ids]
-    await know_history(deps, {one.ticket: () for one in created})
-    rest = [one.ticket for one in unknown if one not in created]
+    rest = {one.ticket for one in unknown} - {one.ticket for one in created}
+    try:
+        await know_history(deps, {one.ticket: () for one in created})
+    except StoreUnavailable as error:
+        if error.kind != "oom":
+            raise
+        rest |= {one.ticket for one in created}  # a full Redis takes no changes in, but must be emptied all the same
     if rest:
-        await deps.store.park("unread", rest, await deps.store.now_ms())
+        await deps.store.park("unread", sorted(rest), await deps.store.now_ms())
 
 
 async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
@@ -244,11 +254,11 @@ async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:
     full = sorted(ticket for ticket, end in ends.items() if end == "full")
     for burial in burials:
         if ends.get(burial.ticket) == "buried":
-            log.warning("ticket buried", extra={"ticket": burial.ticket, "reason": burial.reason, "why": burial.detail})
+            log.warning(
+                "ticket buried", extra={"ticket": burial.ticket, "reason": burial.reason, "detail": burial.detail}
+            )
     if full:
-        log.error(
-            "the dead letters are at their cap; tickets park and intake answers 503", extra={"tickets": len(full)}
-        )
+        log.error("the dead letters are at their cap; tickets park and intake answers 503", extra={"count": len(full)})
         await deps.store.release(token, full, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
     await deps.store.count({"buried": len(burials) - len(full)})
 

@@ -15,8 +15,9 @@ With L = ceil(log2 n), k poison items cost at most min(k x (L + 2), 2n) calls af
 The switch needs no count of what was spent: in every position `one_by_one` and `halving` say how much may have been
 spent so that the bound is still met that way, and the smaller one rules.
 
-Solved as a game against an adversary who answers each call as he likes: no batch of 2 to 900 items, nor of 5,000, can
-be made to exceed the bound. Among larger ones 4,096 can, by 22 calls of 8,192, by one who knows the hash order.
+Solved as a game against an adversary who answers each call as he likes: none of 2 to 900 items, none of 5,000 and none
+of the 40 other sizes tried exceeds the bound, but for 4,088 to 4,096: there he can force up to 22 calls more than
+8,192, if he knows the hash order.
 
 Source: DESIGN §2 "A batch's fate", I14. Nested group testing, after Hwang's generalized binary splitting. The game is
 played again in tests/core/test_bisect.py.

@@ -7,15 +7,16 @@ flushes anywhere in between, lead to the same ticket in Planhat (DESIGN §2, inv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gateway.core.change import REFS
 from gateway.core.history import Sighting, history, runs, trim
-from gateway.core.part import GONE, Part, Valued, later_life
+from gateway.core.part import GONE, Part, later_life
 from gateway.core.state import KEPT, State
 
 if TYPE_CHECKING:
-    from gateway.core.change import Json, Stamp
+    from gateway.core.change import Json
 
 Action = Literal["upsert", "delete", "nothing"]
 
@@ -60,36 +61,46 @@ def fold(state: State | None, part: Part) -> Folded:
     before = state or State()
     life = later_life(before.life, part.life)
     gone = life is not None and life[1] in GONE
-    winning = {name: valued for name, valued in part.fields.items() if _holds(before, name, valued)}
-    winning_refs = {name: valued for name, valued in part.refs.items() if _holds(before, "@" + name, valued)}
-    stamps = dict(before.stamps)
-    stamps.update({name: stamp for name, (stamp, _) in winning.items()})
-    stamps.update({"@" + name: stamp for name, (stamp, _) in winning_refs.items()})
-    sightings = trim(before.sightings | part.sightings)
-    history_known = before.history_known or part.history_known or (state is None and part.creation)
-    after = replace(
-        before,
+    held = before.stamps
+    stamps, fields, newest = dict(held), {}, None
+    for name, (stamp, value) in part.fields.items():
+        # At least as new as what Planhat holds; an equal stamp is the same value again.
+        if name not in held or stamp >= held[name]:
+            stamps[name] = stamp
+            fields[name] = value
+            newest = stamp if newest is None or stamp > newest else newest
+    refs = {name: before.kept.get("@" + name) for name in REFS}
+    new_refs = set()
+    for name, (stamp, value) in part.refs.items():
+        if "@" + name not in held or stamp >= held["@" + name]:
+            stamps["@" + name] = stamp
+            refs[name] = value
+            if value != before.kept.get("@" + name, ""):
+                new_refs.add(name)
+    sightings = trim(before.sightings | part.sightings) if before.sightings else part.sightings
+    after = State(
         stamps=stamps,
-        kept=dict(before.kept),
+        kept=before.kept,
         life=life,
+        dropped=max(filter(None, (newest, before.dropped)), default=None) if gone else before.dropped,
         sightings=sightings,
-        # A creation among later changes proves as much: nothing can be older than it.
-        history_known=history_known or part.creation,
+        # A creation proves it: nothing can be older.
+        history_known=before.history_known or part.history_known or part.creation,
+        fields_hash=before.fields_hash,
+        history_hash=before.history_hash,
+        planhat_id=before.planhat_id,
+        sent=before.sent,
+        gone=before.gone,
+        closed=before.closed,
     )
-    if gone:
-        dropped = [stamp for stamp, _ in winning.values()] + ([before.dropped] if before.dropped else [])
-        after.dropped = max(dropped, default=None)
-    refs = {name: before.kept.get("@" + name) for name in ("requester_id", "organization_id", "assignee_id")}
-    refs.update({name: value for name, (_, value) in winning_refs.items()})
+    requester, email = stamps.get("@requester_id"), stamps.get("email")
     return Folded(
         state=after,
         action=_action(before, gone=gone),
-        fields={} if gone else {name: value for name, (_, value) in winning.items()},
+        fields={} if gone else fields,
         refs={name: str(value) for name, value in refs.items() if value},
-        new_refs=frozenset(
-            name for name, (_, value) in winning_refs.items() if value != before.kept.get("@" + name, "")
-        ),
-        email_is_newest=_email_is_newest(winning, stamps.get("@requester_id")),
+        new_refs=frozenset(new_refs),
+        email_is_newest="email" in fields and email is not None and (requester is None or email >= requester),
         new=not before.sent,
         complete=_complete(before, part),
         history=history(sightings) if after.history_known and not gone else None,
@@ -97,20 +108,10 @@ def fold(state: State | None, part: Part) -> Folded:
     )
 
 
-def _holds(state: State, name: str, valued: Valued) -> bool:
-    """Say whether a value is at least as new as the one Planhat holds; an equal stamp is the same value again."""
-    held = state.stamps.get(name)
-    return held is None or valued[0] >= held
-
-
 def _action(before: State, *, gone: bool) -> Action:
     if not gone:
         return "upsert"
     return "nothing" if before.gone else "delete"
-
-
-def _email_is_newest(winning: dict[str, Valued], requester: Stamp | None) -> bool:
-    return "email" in winning and (requester is None or winning["email"][0] >= requester)
 
 
 def _complete(before: State, part: Part) -> bool:

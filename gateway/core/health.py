@@ -26,6 +26,8 @@ Mode = Literal["", "probing", "open"]
 FAILURES_BEFORE_PROBE: Final = 3
 LONE_FAILURES_MAX: Final = 10
 CLEAN_CALLS_TO_GROW: Final = 10
+CUTS_BEFORE_HALVING: Final = 2
+SMALL_CALL_ITEMS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Health:
     clean: calls in a row without a time-out, counted only while `batch_items` is reduced.
     lone: tickets that were buried after failing alone, since the last success.
     found, cleared: of the bisection under way, poison items found and items cleared.
-    limited: 429 answers in a row.
+    limited: 429 answers in a row. cut: connections cut in a row.
     struck: a ticket that was answered 5xx alone while another passed, once. convicted: the same, twice.
     words: what Planhat said with the last 5xx.
     """
@@ -54,6 +56,7 @@ class Health:
     found: int = 0
     cleared: int = 0
     limited: int = 0
+    cut: int = 0
     struck: str = ""
     convicted: str = ""
     words: str = ""
@@ -104,6 +107,7 @@ def after_success(health: Health, *, configured: int, passed: Collection[str] = 
         tested=(),
         lone=(),
         limited=0,
+        cut=0,
         batch_items=batch_items,
         clean=clean,
         struck=struck,
@@ -111,9 +115,17 @@ def after_success(health: Health, *, configured: int, passed: Collection[str] = 
     )
 
 
-def after_timeout(health: Health, sent: int) -> Health:
-    """A call of `sent` items ended ambiguously: the next ones are half as large."""
-    return replace(health, batch_items=max(1, sent // 2), clean=0)
+def after_ambiguous(health: Health, sent: int, *, timed_out: bool) -> Health:
+    """
+    A call of `sent` items ended without a clear answer.
+
+    A time-out halves the next calls, and so do two cut connections in a row: a server that refuses a large body early
+    often cuts instead of answering 413. A small call cannot have been too large.
+    """
+    cut = 0 if timed_out else health.cut + 1
+    if sent <= SMALL_CALL_ITEMS or (not timed_out and cut < CUTS_BEFORE_HALVING):
+        return replace(health, cut=cut, clean=0)
+    return replace(health, cut=0, clean=0, batch_items=max(SMALL_CALL_ITEMS, sent // 2))
 
 
 def after_unavailable(health: Health, tested: tuple[str, ...], words: str = "") -> Health:

@@ -71,7 +71,7 @@ def instant(at_ms: int) -> str:
     """
     clamped = min(max(at_ms, 0), 253_402_300_799_999)
     seconds, ms = divmod(clamped, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"
 
 
 def history(sightings: Iterable[Sighting]) -> list[dict[str, Json]]:

@@ -53,6 +53,7 @@ class BulkOutcome:
     retry_after_s: what Planhat asked for, seconds, 0..3600.
     detail: Planhat's words or the reason of the end, plain text, at most `TEXT_CAP` characters.
     request_id: Planhat's id of the call, where it gave one.
+    timed_out: no answer came in time (`status` is None).
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class BulkOutcome:
     retry_after_s: float | None = None
     detail: str = ""
     request_id: str | None = None
+    timed_out: bool = False
 
     @property
     def counted(self) -> int | None:

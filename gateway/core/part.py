@@ -125,10 +125,11 @@ def read(value: bytes) -> Part:
     Raises:
         UnknownFrame: a frame of another release, or bytes that are no frames: leave the ticket alone.
     """
-    joined = Part()
+    joined: Part | None = None
     for arrival_us, payload in frames(value):
-        joined = join(joined, decode(payload, arrival_us))
-    return joined
+        part = decode(payload, arrival_us)
+        joined = part if joined is None else join(joined, part)
+    return joined or Part()
 
 
 def decode(payload: bytes, arrival_us: int) -> Part:
@@ -178,13 +179,18 @@ class StampTable:
     def __init__(self) -> None:
         self.rows: list[Stamp] = []
         self._index: dict[Stamp, int] = {}
+        self._last: Stamp | None = None
+        self._last_index = 0
 
     def index(self, stamp: Stamp) -> int:
         """Give the row of `stamp`, adding it when it is new."""
-        if stamp not in self._index:
-            self._index[stamp] = len(self.rows)
+        if stamp is self._last:  # the fields of one delivery share the very object
+            return self._last_index
+        index = self._index.setdefault(stamp, len(self.rows))
+        if index == len(self.rows):
             self.rows.append(stamp)
-        return self._index[stamp]
+        self._last, self._last_index = stamp, index
+        return index
 
 
 def encode(part: Part) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.change import Json, Stamp
+from gateway.core.change import FIELDS, REFS, Json, Stamp
 from gateway.core.history import Sighting
 from gateway.core.part import Lived, StampTable
 
@@ -22,6 +22,10 @@ Fields whose last values are kept and sent with every item: Planhat drops an ite
 without a company; and values that come from look-ups stand in no change, so an older call that lands late could not
 be healed without them.
 """
+
+NAME: Final = dict(zip("abcdefghijklmnopqrs", (*FIELDS, *("@" + ref for ref in REFS)), strict=True))
+LETTER: Final = {name: letter for letter, name in NAME.items()}
+"""One letter for each field in a stored state. The order is for ever: a new field gets the next letter."""
 
 CLOSED: Final = frozenset({"closed", "archived"})
 """Status words after which a state may expire."""
@@ -64,9 +68,17 @@ class State:
     def encode(self) -> bytes:
         """Write the state."""
         table = StampTable()
+        letters: dict[int, str] = {}
+        others: dict[str, int] = {}
+        for name, stamp in self.stamps.items():
+            index = table.index(stamp)
+            if name in LETTER:
+                letters[index] = letters.get(index, "") + LETTER[name]
+            else:
+                others[name] = index
         data: dict[str, Any] = {
             "v": 1,
-            "f": {name: table.index(stamp) for name, stamp in self.stamps.items()},
+            "f": [letters.get(index, "") for index in range(len(table.rows))],
             "k": self.kept,
             "l": (table.index(self.life[0]), self.life[1]) if self.life else None,
             "d": table.index(self.dropped) if self.dropped else None,
@@ -77,6 +89,8 @@ class State:
             "b": (self.history_known << 0) | (self.sent << 1) | (self.gone << 2) | (self.closed << 3),
         }
         data["s"] = table.rows
+        if others:
+            data["o"] = others
         return orjson.dumps(data, default=tuple)
 
 
@@ -100,7 +114,10 @@ def read(raw: bytes | None) -> State | None:
         stamps = [Stamp(*row) for row in data["s"]]
         life, bits = data["l"], data["b"]
         return State(
-            stamps={name: stamps[index] for name, index in data["f"].items()},
+            stamps={
+                **{NAME[letter]: stamps[index] for index, letters in enumerate(data["f"]) for letter in letters},
+                **{name: stamps[index] for name, index in data.get("o", {}).items()},
+            },
             kept=data["k"],
             life=(stamps[life[0]], life[1]) if life else None,
             dropped=stamps[data["d"]] if data["d"] is not None else None,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from gateway.core.change import FIELDS
 from gateway.core.fold import Folded, keeps
 from gateway.core.free_mail import company_domains
 from gateway.core.state import CLOSED, KEPT, State
@@ -174,7 +173,7 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
 
     Args:
         ticket: the `sourceId`, prefix included.
-        source: the connection's source name.
+        source: the connection's source name; "" for changes that no connection brought, which leave it as it is.
         with_history: PLANHAT_HISTORY is `full`.
     """
     values = dict(folded.fields)
@@ -182,17 +181,21 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
     email = values.get("email") or None
     values["email"] = email
     values.update(_company(folded, found, email))
-    item: dict[str, Json] = {"sourceId": ticket, "source": source}
-    item.update({name: values[name] for name in FIELDS if name in values and (name != "email" or email)})
-    fields_hash = _hash(orjson.dumps(item))
-    history_hash = folded.state.history_hash
-    if with_history and folded.history is not None:
-        history_hash = _hash(orjson.dumps(folded.history))
-        item["history"] = folded.history
     kept: dict[str, Json] = {name: values[name] for name in KEPT if name in values}
-    kept.update({"@" + name: value for name, value in folded.refs.items()})
+    for name, value in folded.refs.items():
+        kept["@" + name] = value
+    if email is None:
+        del values["email"]
+    # In the order of names, so that equal items are equal bytes whichever deliveries they come from.
+    named = {"sourceId": ticket, "source": source} if source else {"sourceId": ticket}
+    body = orjson.dumps({**named, **values}, option=orjson.OPT_SORT_KEYS)
+    fields_hash, history_hash = _hash(body), folded.state.history_hash
+    if with_history and folded.history is not None:
+        history = orjson.dumps(folded.history)
+        history_hash = _hash(history)
+        body = body[:-1] + b',"history":' + history + b"}"
     status = values.get("status")
-    return Item(orjson.dumps(item), fields_hash, history_hash, kept, status if isinstance(status, str) else None)
+    return Item(body, fields_hash, history_hash, kept, status if isinstance(status, str) else None)
 
 
 def unchanged(folded: Folded, item: Item) -> bool:
@@ -228,15 +231,16 @@ def screen(folded: Folded, item: Item, *, max_bytes: int) -> str | None:
 def after_upsert(folded: Folded, item: Item, planhat_id: str | None) -> State:
     """Give the state to write once Planhat has the item. `planhat_id` is what its answer told, if anything."""
     state = folded.state
-    return replace(
-        state,
+    return State(
+        stamps=state.stamps,
         kept=item.kept,
+        life=state.life,
+        sightings=state.sightings,
+        history_known=state.history_known,
         fields_hash=item.fields_hash,
         history_hash=item.history_hash,
         planhat_id=planhat_id or (None if state.gone else state.planhat_id),
         sent=True,
-        gone=False,
-        dropped=None,
         closed=state.closed if item.status is None else item.status in CLOSED,
     )
 

@@ -30,7 +30,12 @@ class Lanes(Room):
         return await self._ready(self.keys.lane(lane), tickets)
 
     async def park(self, lane: str, tickets: Sequence[str], at_ms: int) -> int:
-        """Wait on, in the lane and (unless held) in `due`, until `at_ms`. Gives how many stay in the lane."""
+        """
+        Wait on, in the lane and (unless held) in `due`, until `at_ms`; a read-back (`unread`) only in its lane.
+
+        Returns:
+            How many stay in the lane.
+        """
         count = 0
         for part in slices(tickets):
             count += await self.scripts.run(

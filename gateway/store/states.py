@@ -68,13 +68,14 @@ class States(Room):
     async def set_health(self, fields: Mapping[str, str | int]) -> None:
         """Write health fields; others stay."""
         if fields:
-            await self.command("HSET", self.keys.health, *(item for pair in fields.items() for item in pair))
+            await self.scripts.run("learn", [self.keys.health], [item for pair in fields.items() for item in pair])
 
     async def count(self, increments: Mapping[str, int]) -> None:
-        """Add to counters, all or none."""
+        """Add to counters."""
         if increments:
-            calls = [("HINCRBY", self.keys.counters, name, increment) for name, increment in increments.items()]
-            await self.commands(calls, atomic=True)
+            await self.scripts.run(
+                "count", [self.keys.counters], [item for pair in increments.items() for item in pair]
+            )
 
     async def counters(self) -> dict[str, int]:
         """Give every counter of the destination."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gateway.core import health as healths
-from gateway.core.health import Health, after_lone_failure, after_success, after_timeout, after_unavailable, batch_limit
+from gateway.core.health import (
+    Health,
+    after_ambiguous,
+    after_lone_failure,
+    after_success,
+    after_unavailable,
+    batch_limit,
+)
 
 
 def test_three_unavailable_answers_in_a_row_send_one_ticket_alone() -> None:
@@ -29,9 +36,9 @@ def test_a_success_ends_every_trouble() -> None:
 
 
 def test_a_time_out_halves_the_batch_and_ten_clean_calls_double_it() -> None:
-    health = after_timeout(Health(), 5000)
+    health = after_ambiguous(Health(), 5000, timed_out=True)
     assert batch_limit(health, 5000) == 2500
-    health = after_timeout(health, 2500)
+    health = after_ambiguous(health, 2500, timed_out=True)
     assert batch_limit(health, 5000) == 1250
     for _ in range(10):
         health = after_success(health, configured=5000)
@@ -39,7 +46,19 @@ def test_a_time_out_halves_the_batch_and_ten_clean_calls_double_it() -> None:
     for _ in range(10):
         health = after_success(health, configured=5000)
     assert health.batch_items == 0
-    assert batch_limit(after_timeout(Health(), 1), 5000) == 1
+    assert batch_limit(after_ambiguous(Health(), 150, timed_out=True), 5000) == 100
+
+
+def test_a_small_call_was_not_too_large_whatever_became_of_it() -> None:
+    assert batch_limit(after_ambiguous(Health(), 100, timed_out=True), 5000) == 5000
+
+
+def test_two_cut_connections_in_a_row_halve_as_a_time_out_does() -> None:
+    once = after_ambiguous(Health(), 5000, timed_out=False)
+    assert batch_limit(once, 5000) == 5000
+    assert batch_limit(after_ambiguous(once, 5000, timed_out=False), 5000) == 2500
+    between = after_success(once, configured=5000)
+    assert batch_limit(after_ambiguous(between, 5000, timed_out=False), 5000) == 5000
 
 
 def test_ten_lone_failures_in_a_row_are_systemic_and_all_go_back() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.processes import ask, kill_and_start
+from tests.faults.processes import ask, command, kill_and_start
 from tests.faults.stage import Stage
 from tests.faults.storm import arguments, deliveries, run
 
@@ -74,6 +74,22 @@ def test_a_redis_restart_with_its_file_loses_nothing(tmp_path: Path) -> None:
         violations += stage.end()
     assert violations == []
     assert any(answer.startswith("503") for answer in figures["answers"]), "the outage must have been felt"
+
+
+def test_a_call_still_open_20_s_after_sigterm_is_abandoned_as_ambiguous(tmp_path: Path) -> None:
+    chance = random.Random(14)
+    more = {"PLANHAT_TIMEOUT_S": "60", "PLANHAT_HOLD_S": "30"}
+    with Stage(tmp_path, chance, tickets=5, rate_per_s=400, more=more) as stage:
+        stage.change_faults({"PUT:late": 1.0})
+        stage.sender.send_all([stage.helpdesk.change(ticket) for ticket in list(stage.helpdesk.tickets.values())[3:]])
+        for _ in range(200):
+            if stage.stats().get("puts_in_flight"):
+                break
+            time.sleep(0.05)
+        took_s = stage.workers[0].end()
+        (status,) = command(["status"], stage.web_environment)
+    assert 18 <= took_s <= 25, took_s
+    assert (status["pending"], status["leased"]) == (2, 2), "neither acked nor released: an older call may still land"
 
 
 def test_a_short_storm_ends_with_the_sink_equal_to_the_oracle() -> None:

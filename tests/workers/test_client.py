@@ -284,7 +284,7 @@ async def test_no_answer_in_time_is_ambiguous() -> None:
         started = asyncio.get_running_loop().time()
         outcome = await client.upsert([ITEM])
         assert asyncio.get_running_loop().time() - started < 2
-    assert outcome == BulkOutcome("ambiguous", detail="no answer within 0.3 s")
+    assert outcome == BulkOutcome("ambiguous", detail="no answer within 0.3 s", timed_out=True)
 
 
 async def test_an_answer_that_drips_is_ended_by_the_time_out_of_the_whole_call() -> None:

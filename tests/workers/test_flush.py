@@ -259,13 +259,13 @@ async def test_an_ambiguous_end_lets_the_lease_run_out_and_sends_once_more_in_do
 
 
 async def test_a_time_out_halves_the_next_batch(desk: Desk) -> None:
-    for number in range(8):
+    for number in range(240):
         await desk.put(f"zendesk:{number}")
-    desk.sandbox.change_faults({"next": ["lost"]})
+    desk.sandbox.change_faults({"next": ["late"]})
     await desk.flush()
     await desk.wake()
     await desk.settle()
-    assert desk.puts() == [8, 4, 4]
+    assert desk.puts() == [240, 120, 120]
 
 
 async def test_items_silently_dropped_are_found_by_a_listing_and_sent_once_more(desk: Desk) -> None:

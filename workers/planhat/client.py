@@ -89,6 +89,7 @@ class _Answer:
     body: bytes = b""
     whole: bool = True
     detail: str = ""
+    timed_out: bool = False
 
 
 class _NotSent(Exception):
@@ -256,14 +257,14 @@ class PlanhatClient:
         except _NEVER_CONNECTED as error:
             return _Answer("unsent", detail=f"no connection to Planhat: {_named(error)}")
         except (TimeoutError, httpx.TimeoutException):
-            return _Answer("ambiguous", detail=f"no answer within {self._timeout_s:g} s")
+            return _Answer("ambiguous", detail=f"no answer within {self._timeout_s:g} s", timed_out=True)
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
             return _Answer("ambiguous", detail=f"the connection failed: {_named(error)}")
 
     def _outcome(self, answer: _Answer) -> BulkOutcome:
         """Read an exchange as an outcome."""
         if answer.kind != "clear":
-            return BulkOutcome(answer.kind, detail=self._clean(answer.detail))
+            return BulkOutcome(answer.kind, detail=self._clean(answer.detail), timed_out=answer.timed_out)
         if not answer.whole and 200 <= answer.status < 300:
             return BulkOutcome("ambiguous", answer.status, detail=self._clean(answer.detail))
         body = answer.body.replace(self._token.encode(), b"[token]")

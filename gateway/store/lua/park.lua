@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Moves tickets on in their lane (a look-up that must wait). Those that nobody holds are not due before then either;
--- those with nothing unsent leave the lane, unless it is one for them (read-backs).
+-- those with nothing unsent leave the lane, unless it is one for them (read-backs), which holds nothing up in due.
 --
 -- KEYS[1] lane ZSET   ticket -> ms
 -- KEYS[2] due ZSET    ticket -> ms
@@ -16,7 +16,7 @@ for i = 1, #scores do
   local ticket = ARGV[i + 2]
   if scores[i] or ARGV[2] == '1' then
     redis.call('ZADD', KEYS[1], ARGV[1], ticket)
-    if scores[i] and not tokens[i] then redis.call('ZADD', KEYS[2], 'GT', ARGV[1], ticket) end
+    if scores[i] and not tokens[i] and ARGV[2] ~= '1' then redis.call('ZADD', KEYS[2], 'GT', ARGV[1], ticket) end
     count = count + 1
   else
     redis.call('ZREM', KEYS[1], ticket)
