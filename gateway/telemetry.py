@@ -67,9 +67,7 @@ METRICS: Final = (
         "Defects in a source adapter; the body was quarantined.",
     ),
     Metric("gateway_put_calls_total", "counter", "", (), "Calls that wrote deliveries to Redis; several share one."),
-    Metric(
-        "gateway_calls_total", "counter", "", (), "Calls to Planhat, of every kind, however they ended."
-    ),
+    Metric("gateway_calls_total", "counter", "", (), "Calls to Planhat, of every kind, however they ended."),
     Metric("gateway_calls_ack_all_total", "counter", "", (), "Bulk calls whose tickets were all taken."),
     Metric("gateway_calls_per_item_total", "counter", "", (), "Bulk calls that Planhat answered ticket by ticket."),
     Metric("gateway_calls_read_back_total", "counter", "", (), "Bulk calls that counted fewer tickets than were sent."),
@@ -93,9 +91,7 @@ METRICS: Final = (
     Metric("gateway_skipped_unchanged_total", "counter", "", (), "Tickets not sent because Planhat holds just that."),
     Metric("gateway_buried_total", "counter", "", (), "Tickets that became dead letters."),
     Metric("gateway_deleted_total", "counter", "", (), "Tickets deleted in Planhat."),
-    Metric(
-        "gateway_drift_created_total", "counter", "", (), "Tickets created that Planhat was thought to hold."
-    ),
+    Metric("gateway_drift_created_total", "counter", "", (), "Tickets created that Planhat was thought to hold."),
     Metric(
         "gateway_dead_letters_expired_total",
         "counter",
@@ -232,7 +228,7 @@ _SECRET_PATTERNS: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{6,}"), r"\1 [redacted]"),
     (re.compile(r"([a-z][a-z0-9+]{2,20}://)[^/@\s]*@"), r"\1[redacted]@"),
     # People's addresses stand in Planhat's words. Begun at a boundary and bounded, so that long words cost no time.
-    (re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "[e-mail]"),
+    (re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "[e-mail]"),
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

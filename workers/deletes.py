@@ -20,16 +20,20 @@ from workers.settle import PROBE_EVERY_MS, bury
 
 if TYPE_CHECKING:
     from workers.deps import Deps
+    from workers.planhat.client import DeleteAnswer
 
 log = logging.getLogger("planhat_gateway.deletes")
 
 TICK_S: Final = 0.5
+SLOT_TICK_S: Final = 0.05
 AT_ONCE: Final = 20
 CLAIM_LEASE_MS: Final = 30_000
-AGAIN_MS: Final = 60_000
+AGAIN_MS: Final = 10_000
+SNOOZE_MS: Final = 60_000
 HELD_MS: Final = 3_000
 ROWS_OF_ONE_PERSON: Final = 500
 MEMORY_S: Final = 86_400
+FOUND_S: Final = 600
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -66,7 +70,8 @@ async def delete_once(deps: Deps) -> float:
     for ticket in waiting:
         token = deps.token()
         if not await store.take_slot(token, deps.settings.max_in_flight, CLAIM_LEASE_MS):
-            return TICK_S
+            deps.slot_wanted = True
+            return SLOT_TICK_S
         give_slot = True
         try:
             claimed = await store.claim_named([ticket], token, CLAIM_LEASE_MS, lane="deletes")
@@ -91,41 +96,67 @@ async def delete_once(deps: Deps) -> float:
 
 async def _delete(deps: Deps, token: str, one: Held) -> bool:
     """Delete one ticket; say whether the slot may be given back (not after an ambiguous end)."""
-    store, settings = deps.store, deps.settings
-    planhat_id = one.folded.state.planhat_id or await _find(deps, one)
-    if planhat_id == "":
-        await _again(deps, token, one)
-        return True
+    remembered = one.folded.state.planhat_id or await _found_before(deps, one)
+    planhat_id = remembered or await _find(deps, one)
     if planhat_id is None:
         await _not_found(deps, token, one)
         return True
-    wait_ms = await store.reserve(limit_per_minute=settings.calls_per_minute, kind="delete", epoch=deps.epoch)
-    if wait_ms:
-        await _again(deps, token, one, wait_ms)
+    answer = await _call(deps, token, one, planhat_id) if planhat_id else None
+    if answer and answer.kind == "gone" and remembered:
+        # A wrong address answers 404 as well, and the ticket may have got another `_id` since: the list tells.
+        planhat_id = await _find(deps, one)
+        if planhat_id == "":
+            answer = None
+            await _remember(deps, one, b"")  # nothing shows that this was Planhat's answer
+        elif planhat_id not in (None, remembered):
+            answer = await _call(deps, token, one, planhat_id)
+    if answer is None:
+        await _again(deps, token, one)
         return True
+    return await _settle(deps, token, one, answer)
+
+
+async def _call(deps: Deps, token: str, one: Held, planhat_id: str) -> DeleteAnswer | None:
+    """Call Planhat; None when there is no quota for it now or the claim is lost."""
+    store = deps.store
+    limit = deps.settings.calls_per_minute
+    if await store.reserve(limit_per_minute=limit, kind="delete", epoch=deps.epoch):
+        return None
     lost = await store.extend([one.ticket], token, deps.call_lease_ms)
     if lost or not await store.extend_slot(token, deps.call_lease_ms):
-        return True
-    await store.cache_set("planhat", "deletion", {one.ticket: b"called"}, MEMORY_S)
+        return None
+    await _remember(deps, one, b"called")
     answer = await deps.planhat.delete(planhat_id)
     await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
     log.info("deletion answered", extra={"ticket": one.ticket, "outcome": answer.kind, "status": answer.status})
+    return answer
+
+
+async def _settle(deps: Deps, token: str, one: Held, answer: DeleteAnswer) -> bool:
+    """Carry out what follows from an answer; say whether the slot may be given back."""
+    store = deps.store
+    if answer.kind == "ambiguous":
+        return False
     if answer.kind in ("done", "gone"):
         await _done(deps, token, one)
-    elif answer.kind == "ambiguous":
-        return False
-    elif answer.status == 429:
+        return True
+    await _remember(deps, one, b"")
+    if answer.status == 429:
         await store.pause(rate_limit_pause_ms(answer.retry_after_s, 0, deps.jitter()), "rate limited by Planhat (429)")
-        await _again(deps, token, one)
     elif answer.status in (401, 403):
-        await store.stop("refused", answer.detail, token_hash=settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
-        await _again(deps, token, one)
-    elif answer.status is None or answer.status >= 500:
-        await _again(deps, token, one)
-    else:
+        token_hash = deps.settings.token_hash
+        await store.stop("refused", answer.detail, token_hash=token_hash, probe_in_ms=PROBE_EVERY_MS)
+    elif answer.status is not None and answer.status < 500:
         await bury(deps, token, [one.burial("refused", answer.detail)])
         await store.leave("deletes", [one.ticket])
+        return True
+    await _again(deps, token, one)
     return True
+
+
+async def _remember(deps: Deps, one: Held, what: bytes) -> None:
+    """Remember how far a deletion came: `called`, `not found`, or nothing."""
+    await deps.store.cache_set("planhat", "deletion", {one.ticket: what}, MEMORY_S)
 
 
 async def _done(deps: Deps, token: str, one: Held) -> None:
@@ -134,12 +165,19 @@ async def _done(deps: Deps, token: str, one: Held) -> None:
     await deps.store.ack(token, [one.ack(state, ttl_s=deps.settings.ticket_memory_ttl_s, lease_ms=lease_ms)])
     await deps.store.leave("deletes", [one.ticket])
     await deps.store.count({"deleted": 1})
+    await _remember(deps, one, b"")
 
 
-async def _again(deps: Deps, token: str, one: Held, wait_ms: int = AGAIN_MS) -> None:
-    at_ms = (await deps.store.now_ms()) + wait_ms
-    await deps.store.release(token, [one.ticket], not_before_ms=at_ms + AGAIN_MS)
+async def _again(deps: Deps, token: str, one: Held) -> None:
+    at_ms = (await deps.store.now_ms()) + AGAIN_MS
+    await deps.store.release(token, [one.ticket], not_before_ms=at_ms + SNOOZE_MS)
     await deps.store.park("deletes", [one.ticket], at_ms)
+
+
+async def _found_before(deps: Deps, one: Held) -> str:
+    """Give the `_id` that was found while there was no quota left to delete; "" for none."""
+    (found,) = await deps.store.cache_get("planhat", "found", [one.ticket])
+    return (found or b"").decode()
 
 
 async def _find(deps: Deps, one: Held) -> str | None:
@@ -155,10 +193,13 @@ async def _find(deps: Deps, one: Held) -> str | None:
         await deps.store.count({"calls": 1, "calls_list": 1})
         rows = answer.rows
     else:
-        rows = await newest(deps, frozenset({one.ticket}), kind="delete")
+        rows = await newest(deps, frozenset({one.ticket}), kind="delete", pages=1)
     if rows is None:
         return ""
-    return next((row.id for row in rows if row.source_id == one.ticket), None)
+    found = next((row.id for row in rows if row.source_id == one.ticket), None)
+    if found:  # else listings alone would use up the deletions' share of the quota
+        await deps.store.cache_set("planhat", "found", {one.ticket: found.encode()}, FOUND_S)
+    return found
 
 
 async def _not_found(deps: Deps, token: str, one: Held) -> None:
@@ -172,8 +213,8 @@ async def _not_found(deps: Deps, token: str, one: Held) -> None:
     if not one.folded.state.sent or one.folded.action == "nothing" or before == b"called":
         await _done(deps, token, one)
         return
-    if before is None:
-        await store.cache_set("planhat", "deletion", {one.ticket: b"not found"}, MEMORY_S)
+    if not before:
+        await _remember(deps, one, b"not found")
         await _again(deps, token, one)
         return
     await bury(deps, token, [one.burial("unconfirmed", REASONS["unconfirmed"])])

@@ -28,6 +28,7 @@ class Deps:
     epoch: Redis' epoch as this process knows it; None before the first look.
     quota_free_at_s: no use in asking for quota before then (`monotonic`).
     suspects_turn: suspects and healthy batches alternate.
+    slot_wanted: a deletion waits for the slot; the flush lets one turn pass, so that a long backlog cannot starve it.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class Deps:
     epoch: str | None = None
     quota_free_at_s: float = 0.0
     suspects_turn: bool = False
+    slot_wanted: bool = False
 
     @property
     def call_lease_ms(self) -> int:

@@ -68,6 +68,9 @@ async def flush_once(deps: Deps) -> float:
     view = await store.look()
     if _frozen(view) or deps.quota_free_at_s > deps.monotonic():
         return TICK_S
+    if deps.slot_wanted:
+        deps.slot_wanted = False
+        return TICK_S
     health = healths.of(await store.health()) if view.due_count or view.suspects else healths.Health()
     suspects = await _suspects(deps, view, health)
     limit = 1 if view.pause.stopped else healths.batch_limit(health, deps.settings.batch_max_items)
@@ -92,7 +95,7 @@ async def flush_once(deps: Deps) -> float:
         if unreadable:
             await store.unsuspect(unreadable)
             await store.release(token, unreadable, not_before_ms=view.now_ms + UNREADABLE_SNOOZE_MS)
-        if health.convicted and [one.ticket for one in held] == [health.convicted]:
+        if suspects == (health.convicted,) and held:
             await bury_convicted(deps, token, held[0])
             return 0.0
         ready = await _prepare(deps, view, token, held, suspects=bool(suspects))
@@ -148,7 +151,7 @@ async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
     if health.mode or view.pause.stopped:  # a probe is one ticket, rather another than those that failed
         names = sorted(groups.keys() - set(health.tested)) or sorted(groups)
         return tuple(names[(start := int(deps.jitter() * len(names))) : start + 1])
-    if health.convicted:
+    if health.convicted in groups:
         return (health.convicted,)
     limit = healths.batch_limit(health, deps.settings.batch_max_items)
     return next_test(groups, found=health.found, cleared=health.cleared)[:limit]
@@ -177,7 +180,7 @@ async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held], *, 
         helpdesk = deps.helpdesks.get(one.connection)
         if one.to_delete:
             deleting.append(one.ticket)
-        elif folded.action == "nothing":
+        elif folded.action == "nothing" and not (helpdesk and wants_reread(folded)):
             acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
         elif helpdesk and (wants_reread(folded) or lacking(one, found)):
             waiting.append(one.ticket)

@@ -57,7 +57,7 @@ async def main(settings: WorkerSettings) -> int:
     Run a worker until SIGTERM or SIGINT.
 
     Returns:
-        The process' exit code, 0.
+        The process' exit code: 0 after a signal, 1 when a loop ended by itself.
     """
     # A batch is 5,000 tickets of small objects that all live until it is settled: looking through them for cycles each
     # 700 allocations costs a third of the worker's time and finds none.
@@ -67,12 +67,16 @@ async def main(settings: WorkerSettings) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await run(settings, stop)
-    return 0
+    return 0 if await run(settings, stop) else 1
 
 
-async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
-    """Run every loop of a worker until `stop` is set, then let what is under way end, at most `GRACE_S`."""
+async def run(settings: WorkerSettings, stop: asyncio.Event) -> bool:
+    """
+    Run every loop of a worker until `stop` is set, then let what is under way end, at most `GRACE_S`.
+
+    Returns:
+        Whether it ended because it was told to.
+    """
     redis = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=2)
     store = Store(redis, settings.destination, limits=settings.limits)
     async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s) as planhat:
@@ -92,14 +96,15 @@ async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
             _clock(deps, stop),
             *(enrich.run(deps, connection, stop) for connection in deps.helpdesks),
         ]
-        await _run_all(loops, stop)
+        asked = await _run_all(loops, stop)
         for helpdesk in deps.helpdesks.values():
             await helpdesk.aclose()
     await redis.aclose()
     log.info("worker ended")
+    return asked
 
 
-async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> bool:
     """Run the loops; a loop that ends before it should stops the process, so that the platform starts it anew."""
     tasks = [asyncio.create_task(one) for one in loops]
     stopping = asyncio.create_task(stop.wait())
@@ -113,6 +118,7 @@ async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) 
     for task in late:
         task.cancel()
     await asyncio.gather(*tasks, stopping, return_exceptions=True)
+    return stopping in done
 
 
 async def _watch_epoch(deps: Deps, stop: asyncio.Event) -> None:

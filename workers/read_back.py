@@ -32,9 +32,11 @@ AT_ONCE: Final = 1_000
 AGAIN_MS: Final = 120_000
 
 
-async def newest(deps: Deps, wanted: frozenset[str], *, kind: CallKind = "call") -> list[Row] | None:
+async def newest(
+    deps: Deps, wanted: frozenset[str], *, kind: CallKind = "call", pages: int = PAGES_MAX
+) -> list[Row] | None:
     """
-    List Planhat's tickets, those updated last first, at most two pages, until every wanted `sourceId` was seen.
+    List Planhat's tickets, those updated last first, a few pages at most, until every wanted `sourceId` was seen.
 
     Args:
         kind: whose share of the quota it is.
@@ -43,7 +45,7 @@ async def newest(deps: Deps, wanted: frozenset[str], *, kind: CallKind = "call")
     """
     rows: list[Row] = []
     missing = set(wanted)
-    for page in range(PAGES_MAX):
+    for page in range(pages):
         wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)
         if wait_ms:
             return None

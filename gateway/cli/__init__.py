@@ -36,7 +36,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command -> where it stands and its line in `--help`, so that `--help` need not import it."""
 
-EPILOG: Final = "Exit codes: 0 done; 1 it failed or a fault was found; 2 wrong usage or wrong settings."
+EPILOG: Final = """\
+`python -m workers` runs a worker, the process that sends; `up` starts one.
+
+Exit codes: 0 done; 1 it failed or a fault was found; 2 wrong usage or wrong settings.
+"""
 
 
 class Failure(click.ClickException):

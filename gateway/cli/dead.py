@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import click
 import orjson
@@ -50,7 +50,7 @@ def dead() -> None:
     """
 
 
-@dead.command("list")
+@dead.command("list", short_help="List both, newest first.")
 @click.option("--reason", help="Only those with this reason.")
 @click.option("--kind", type=click.Choice(["ticket", "delivery"]), help="Only tickets, or only deliveries.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first.")
@@ -96,7 +96,7 @@ def shown(row: DeadRow) -> dict[str, Any]:
     }
 
 
-@dead.command("show")
+@dead.command("show", short_help="Print all that is kept under an id, and what to do.")
 @click.argument("ident", metavar="ID")
 @json_option
 def show(ident: str, *, as_json: bool) -> None:
@@ -114,7 +114,8 @@ def show(ident: str, *, as_json: bool) -> None:
         emit(full)
         return
     screen = console()
-    table(("", ""), [(name, value) for name, value in full.items() if name not in ("fields", "body", "headers", "do")])
+    apart = ("fields", "body", "headers", "do")
+    table(("", ""), [(name, value) for name, value in full.items() if name not in apart and value not in ("", [])])
     for part in ("headers", "fields"):
         if full.get(part):
             table((part, ""), dict(full[part]).items())
@@ -162,7 +163,7 @@ class Replayed:
     stayed: dict[str, str] = field(default_factory=dict)
 
 
-@dead.command("replay")
+@dead.command("replay", short_help="Send dead letters again; read deliveries again.")
 @click.argument("idents", metavar="[ID]...", nargs=-1)
 @click.option("--reason", help="Everything with this reason.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
@@ -185,9 +186,9 @@ def replay(idents: tuple[str, ...], reason: str | None, *, everything: bool, as_
     if as_json:
         emit(said)
     else:
-        click.echo(f"Replayed {came.tickets} tickets and {came.deliveries} deliveries; a running worker sends them.")
+        click.echo(f"Replayed: tickets {came.tickets}, deliveries {came.deliveries}; a running worker sends them.")
         if came.ignored:
-            click.echo(f"{came.ignored} deliveries mean nothing for tickets with today's code and were closed.")
+            click.echo(f"Deliveries that mean nothing for tickets with today's code, closed: {came.ignored}.")
         for ident, why in came.stayed.items():
             click.echo(f"{plain(ident)} stays: {plain(why)}", err=True)
     if came.stayed:
@@ -268,7 +269,7 @@ async def _reread(store: Store, kept: Quarantined, connections: dict[str, Connec
     return ""
 
 
-@dead.command("discard")
+@dead.command("discard", short_help="Remove for good.")
 @click.argument("idents", metavar="[ID]...", nargs=-1)
 @click.option("--reason", help="Everything with this reason.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
@@ -296,15 +297,15 @@ def discard(idents: tuple[str, ...], reason: str | None, *, everything: bool, ye
         raise Failure(f"{len(chosen) - count} of the ids were not there: see `planhat-gateway dead list`.")
 
 
-@dead.command("export")
+@dead.command("export", short_help="Write everything as JSON lines; removes nothing.")
 @click.option("--output", type=click.Path(dir_okay=False, writable=True), help="A file; stdout when it is left out.")
 @click.option("--reason", help="Only those with this reason.")
 def export(output: str | None, reason: str | None) -> None:
     """Write everything as JSON lines, one dead letter or delivery each, with all it holds. Removes nothing."""
 
-    async def work() -> int:
+    async def work(out: BinaryIO) -> int:
         count = 0
-        with click.open_file(output, "wb") if output else click.open_file("-", "wb") as out:
+        with out:
             async with open_store() as store:
                 for row in await rows_of(store, reason=reason):
                     found = await store.show(row.id)
@@ -313,5 +314,9 @@ def export(output: str | None, reason: str | None) -> None:
                         count += 1
         return count
 
-    count = run(work())
+    try:
+        out = cast("BinaryIO", click.open_file(output or "-", "wb"))
+    except OSError as error:
+        raise Failure(f"{output} cannot be written ({error.strerror}): give another --output.") from error
+    count = run(work(out))
     sys.stderr.write(f"{count} written\n")

@@ -35,7 +35,7 @@ def map_() -> None:
     """Show what a webhook body becomes."""
 
 
-@map_.command("try")
+@map_.command("try", short_help="Show what the bodies in files become; sends nothing.")
 @click.argument("connection")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -49,8 +49,9 @@ def try_(connection: str, files: tuple[Path, ...], headers: Path | None, method:
     """
     Show what the bodies in FILES become when CONNECTION (zendesk, freshdesk, generic) gets them.
 
-    One line per file with --json. Needs no signature, Redis or token and sends nothing. SOURCE_ID_PREFIX, ON_DELETE and
-    the subdomain of the connection are used when they are set (<SOURCE>_SOURCE_ID_PREFIX and so on).
+    One line per file with --json. Needs no signature, Redis or token and sends nothing. <SOURCE>_ON_DELETE and the
+    subdomain are used when they are set, and so is <SOURCE>_SOURCE_ID_PREFIX: without it ids are shown bare, while the
+    gateway puts `CONNECTION:` before them.
 
     Exit codes: 0 whatever a body becomes; 2 for an unknown connection or an unreadable --headers file.
     """

@@ -215,12 +215,17 @@ class _Told(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that whatever it holds is given back."""
+    """
+    Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that whatever it holds is given back.
+
+    SIGINT, too: a script's `planhat-gateway up &` inherits it ignored, and `kill -INT` would do nothing.
+    """
 
     def told(_number: int, _frame: FrameType | None) -> None:
         raise _Told
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

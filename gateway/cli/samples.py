@@ -56,6 +56,8 @@ def send_sample(source: str, case: str, url: str | None, secret: str | None, *, 
     """
     Sign the sample CASE of SOURCE (zendesk, freshdesk, generic) and post it to a running gateway.
 
+    A CASE that does not exist is answered with those that do.
+
     Exit codes: 0 the gateway took it; 1 it refused or is not there; 2 no such sample, or no secret.
     """
     import httpx

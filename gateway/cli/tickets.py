@@ -54,7 +54,7 @@ def tickets() -> None:
     """
     List or delete tickets in Planhat. Reads PLANHAT_API_TOKEN, PLANHAT_API_URL and, where set, REDIS_URL (the quota).
 
-    Exit codes: 0 done; 1 Planhat refused or something was not found; 2 wrong usage or settings.
+    Exit codes: 0 done, or gone already; 1 Planhat refused; 2 wrong usage or settings.
     """
 
 
@@ -89,14 +89,14 @@ def list_(  # noqa: PLR0917  one parameter for each documented filter
     table(names, [[row[name] for name in names] for row in rows])
 
 
-@tickets.command("delete")
+@tickets.command("delete", short_help="Delete tickets by Planhat's own ids.")
 @click.argument("idents", metavar="_ID...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def delete(idents: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
     """Delete tickets by Planhat's own _ID (see `tickets list`); a sourceId is not enough for Planhat."""
     if not yes:
-        click.confirm(f"Delete {len(idents)} tickets in Planhat?", abort=True, err=True)
+        click.confirm(f"Delete {len(idents)} in Planhat?", abort=True, err=True)
     rows = far_bank("tickets", "delete", *idents)
     if as_json:
         emit(rows)

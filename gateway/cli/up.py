@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 import sys
 import threading
@@ -169,6 +170,7 @@ def _welcome(port: int, generic: str, far: Mapping[str, str], redis_url: str, fo
     double = f" (a double; see {planhat}/_sandbox/state)" if far.get("PLANHAT_API_URL") else ""
     first = generic.split(",", 1)[0].strip()
     key = generic_key(first)
+    ours = "planhat-gateway" if shutil.which("planhat-gateway") else f"{sys.executable} -m gateway"
     said = f"""
 webhooks        {web}/webhooks/generic (and one for each <SOURCE>_WEBHOOK_SECRET that is set)
 generic secret  {generic}
@@ -179,7 +181,7 @@ data            {folder}   (Ctrl-C keeps it, `up --fresh` throws it away)
 
 Send something from another terminal:
 
-planhat-gateway send-sample generic created_full --url {web} --secret {first}
+{ours} send-sample generic created_full --url {web} --secret {first}
 {_curl(web, key.hex()) if key else ""}
 
 Ctrl-C stops everything.

@@ -110,3 +110,8 @@ def _template(payload: dict[str, object], port: int, moment: bytes) -> tuple[byt
         "x-zendesk-webhook-signature: "
     )
     return head.encode(), body
+
+
+def body_bytes() -> int:
+    """Give the length of one body."""
+    return len(_template(event(_TICKET, _EVENT, _TIME), 0, b"")[1])

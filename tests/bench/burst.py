@@ -103,7 +103,9 @@ def run(effort: Effort) -> list[Figure]:
         table.ratio("naive calls", "calls", title="calls, naive to gateway", reference="gateway", target=">= 500"),
         table.ratio("naive seconds", "seconds", title="seconds, naive to gateway", reference="gateway"),
         table.figure("calls", "calls", title="gateway: calls", note=about),
-        table.figure("seconds", "s", title="gateway: first POST to last answer of the sink", note="quiet of 2 s included"),
+        table.figure(
+            "seconds", "s", title="gateway: first POST to last answer of the sink", note="quiet of 2 s included"
+        ),
         table.figure("naive calls", "calls", title="naive: calls", note=extrapolated),
         table.figure("naive seconds", "s", title="naive: seconds without a quota", note=extrapolated),
         table.figure("naive quota minutes", "min", title="naive: minutes at 200 calls a minute", note="calculated"),

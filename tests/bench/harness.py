@@ -124,6 +124,23 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def fine_cpu_s(pid: int) -> float:
+    """Give the same to the nanosecond, of the threads that live now; for work shorter than many clock ticks."""
+    try:
+        threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_bytes().split()[0]) for thread in threads) / 1e9
+    except (OSError, IndexError):
+        return cpu_s(pid)
+
+
+def waited_s(pid: int) -> float:
+    """Give the seconds that a main thread stood ready while others had its core; 0 where nobody counts them."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def memory_mb(pid: int, name: str = "VmRSS") -> float:
     """Give the resident memory of a process, MB (10^6); `VmHWM` is its peak."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

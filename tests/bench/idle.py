@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
@@ -39,8 +39,8 @@ class Watch:
         self._before = self._commands()
 
     def _commands(self) -> int:
-        rows = self._client.info("commandstats").items()
-        return sum(row["calls"] for name, row in rows if name not in ("cmdstat_info", "cmdstat_monitor"))
+        rows: Any = self._client.info("commandstats")
+        return sum(row["calls"] for name, row in rows.items() if name not in ("cmdstat_info", "cmdstat_monitor"))
 
     def _read(self) -> bytes:
         seen = b""

@@ -43,7 +43,12 @@ def singles(stage: Ground, amount: int) -> list[float]:
     asyncio.run(seed_lookups(web.redis.url))
     sink_port = start_sink(stage)
     child = worker(
-        stage, web.redis, sink_port, core=FIRST, BATCH_QUIET_S=str(QUIET_S), BATCH_MAX_WAIT_S="10",
+        stage,
+        web.redis,
+        sink_port,
+        core=FIRST,
+        BATCH_QUIET_S=str(QUIET_S),
+        BATCH_MAX_WAIT_S="10",
         PLANHAT_CALLS_PER_MINUTE="200",
     )
     times = []
@@ -91,5 +96,7 @@ def run(effort: Effort) -> list[Figure]:
         table.figure("gateway late p99", "ms", title="generator: lateness p99"),
         table.figure("gateway generator", "core", title="generator: share of its core"),
         table.figure("single p50", "s", title=f"single event to the sink, above the quiet of {QUIET_S} s: p50"),
-        table.figure("single p99", "s", title=f"single event to the sink, above the quiet of {QUIET_S} s: p99", target="<= 0.5"),
+        table.figure(
+            "single p99", "s", title=f"single event to the sink, above the quiet of {QUIET_S} s: p99", target="<= 0.5"
+        ),
     ]

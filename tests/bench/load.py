@@ -1,8 +1,9 @@
 """
 The load generator: raw asyncio protocols that write prebuilt bytes, on an event loop of our own.
 
-`closed` keeps every connection busy and finds the maximum; `open_loop` sends at fixed times whatever the answers do and
-counts from the time a request was due, so that a stall shows in every request that it delayed (no coordinated omission).
+`closed` keeps every connection busy and finds the maximum; `open_loop` sends at fixed times whatever the answers do
+and counts from the time a request was due, so that a stall shows in every request that it delayed (no coordinated
+omission).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from tests.bench.harness import cpu_s
+from tests.bench.harness import cpu_s, waited_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ class Run:
     What a run came to.
 
     wall_s, own_cpu_s: of the whole run; the second is the generator's.
+    waited_s: how long the server stood ready while others had its core; filled in by who knows its process.
     statuses: answers by status.
     latencies_s: from the due time (open loop), sorted.
     late_s: how late the generator itself wrote, sorted (open loop).
@@ -36,6 +38,7 @@ class Run:
 
     wall_s: float = 0.0
     own_cpu_s: float = 0.0
+    waited_s: float = 0.0
     statuses: dict[int, int] = field(default_factory=dict)
     latencies_s: list[float] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
@@ -152,8 +155,11 @@ async def _open(port: int, requests: Sequence[bytes], rate_per_s: float, connect
     began, cpu = time.perf_counter(), time.process_time()
     for at, request in enumerate(requests):
         due_s = began + at / rate_per_s
-        while (wait_s := due_s - time.perf_counter()) > 0:
-            await asyncio.sleep(max(wait_s, 0.001))
+        wait_s = due_s - time.perf_counter()
+        if wait_s > 0:
+            await asyncio.sleep(
+                max(wait_s, 0.001)
+            )  # the loop knows milliseconds: what is due meanwhile follows at once
         run.late_s.append(time.perf_counter() - due_s)
         if idle:
             write(idle.popleft(), due_s, request)
@@ -200,11 +206,17 @@ class Meter:
 
     pids: Sequence[int]
     _before: list[float] = field(default_factory=list)
+    _waited_before: list[float] = field(default_factory=list)
 
     def start(self) -> Meter:
         """Begin to count."""
         self._before = [cpu_s(pid) for pid in self.pids]
+        self._waited_before = [waited_s(pid) for pid in self.pids]
         return self
+
+    def waited_s(self) -> list[float]:
+        """Give how long each stood ready to run while others had its core: noise of this machine, or its neighbours."""
+        return [waited_s(pid) - before for pid, before in zip(self.pids, self._waited_before, strict=True)]
 
     def used_s(self) -> list[float]:
         """Give what each has used since."""

@@ -1,5 +1,5 @@
 """
-Memory: bytes of Redis per pending ticket, per delivery id, per remembered ticket and history entry; RSS of the processes.
+Memory: bytes of Redis per pending ticket, delivery id, remembered ticket and history entry; RSS of the processes.
 
 Bytes hardly vary, so two rounds do. Payload bytes are the change as it was encoded for Redis. What a worker leaves
 behind after it has sent everything is the state of each ticket: with one status seen, and with eleven.
@@ -85,7 +85,9 @@ def run(effort: Effort) -> list[Figure]:
         table.ratio("pending", "payload", title="Redis per pending ticket", reference=RAW_BYTES, target="<= 1.5"),
         table.ratio("state", "payload", title="Redis per sent ticket (state)", reference=RAW_BYTES),
         table.ratio("web", "raw", title="web: peak RSS", reference="raw ASGI"),
-        table.figure("payload", "B", title="payload: a change as encoded", note=f"of a ticket; a Zendesk body has {body} B"),
+        table.figure(
+            "payload", "B", title="payload: a change as encoded", note=f"of a ticket; a Zendesk body has {body} B"
+        ),
         table.figure("pending", "B", title="Redis per pending ticket"),
         table.figure("ident", "B", title="Redis per delivery id"),
         table.figure("state", "B", title="Redis per sent ticket, 1 status seen"),

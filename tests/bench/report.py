@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +32,7 @@ def machine() -> dict[str, Any]:
         "load": [round(one, 2) for one in os.getloadavg()],
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "redis": Path(binary()).name + " " + _server_version(),
+        "server": f"{Path(binary()).name} {_server_version()}",
         **{name: version(name) for name in PACKAGES},
     }
 
@@ -46,7 +47,7 @@ def _field(path: str, name: str) -> str:
 
 
 def _server_version() -> str:
-    words = os.popen(f"{binary()} --version").read().split()  # noqa: S605 - our own binary, no shell words from outside
+    words = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=False).stdout.split()
     return next((word.removeprefix("v=") for word in words if word.startswith("v=")), "")
 
 

@@ -168,6 +168,12 @@ def test_tickets_are_listed_and_deleted_through_the_far_bank(sandbox, redis_url)
     assert "PLANHAT_API_TOKEN is not set" in run("tickets", "list", code=2, REDIS_URL=redis_url).stderr
 
 
+def test_a_web_process_without_settings_says_every_fault_at_once_and_exits_with_2():
+    said = run("web", code=2, PORT="abc", GENERIC_WEBHOOK_SECRET="short").stderr
+    assert all(f"{name} " in said for name in ("PORT", "GENERIC_WEBHOOK_SECRET", "REDIS_URL"))
+    assert run("web", code=2, REDIS_URL="ftp://x", PORT="abc").stderr.count("REDIS_URL") == 1
+
+
 def test_a_worker_without_settings_says_what_it_lacks_and_exits_with_2():
     said = subprocess.run(
         [sys.executable, "-m", "workers"], env=environment(), capture_output=True, text=True, check=False, timeout=60

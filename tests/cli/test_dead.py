@@ -135,8 +135,8 @@ def test_show_prints_everything_and_what_to_do(invoke, bridge):
 def test_replay_of_a_ticket_makes_it_pending_again(invoke, bridge):
     bury(bridge, "t-1", "missing_email", title="no mail")
     bury(bridge, "t-2", "refused", title="other")
-    assert "Replayed 1 tickets" in invoke("dead", "replay", "t-1").stdout
-    assert "Replayed 1 tickets" in invoke("dead", "replay", "--reason", "refused").stdout
+    assert "Replayed: tickets 1," in invoke("dead", "replay", "t-1").stdout
+    assert "Replayed: tickets 1," in invoke("dead", "replay", "--reason", "refused").stdout
     view = bridge(lambda store: store.look())
     assert (view.pending, view.dead) == (2, 0)
     assert "t-1 stays: there is no dead letter" in invoke("dead", "replay", "t-1", code=1).stderr
@@ -196,6 +196,11 @@ def test_export_writes_json_lines_and_removes_nothing(invoke, bridge, tmp_path):
         "t-1"
     ]
     assert bridge(lambda store: store.look()).dead == 1
+
+
+def test_export_to_a_place_that_cannot_be_written_says_so(invoke, tmp_path):
+    said = invoke("dead", "export", "--output", str(tmp_path / "no" / "out.jsonl"), code=1)
+    assert "out.jsonl cannot be written (No such file or directory)" in said.stderr
 
 
 def test_without_redis_there_is_one_clear_sentence(invoke):

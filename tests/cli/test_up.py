@@ -30,8 +30,10 @@ class Up:
 
     def __init__(self, folder: str, *arguments: str, **env: str) -> None:
         self.port = free_port()
+        command = [sys.executable, "-m", "gateway", "up", "--port", str(self.port), *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "up", "--port", str(self.port), *arguments],
+            # as a script's `up &` starts it: SIGINT is inherited as ignored, and must end it all the same
+            ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command],
             cwd=folder,
             env=environment(env),
             stdout=subprocess.PIPE,

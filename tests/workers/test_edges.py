@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.core import state as states
+from gateway.core.change import Change
+from gateway.core.outcome import BulkOutcome
 from gateway.core.ticket import Person
 from gateway.store.pending import Delivery
 from tests.workers.conftest import T0
 from workers import deletes, flush, main
 from workers.enrich import AT_ONCE, enrich_once
 from workers.helpdesks.base import HelpdeskError, HelpdeskUnavailable
+from workers.planhat.client import DeleteAnswer, ListAnswer
+from workers.planhat.wire import Row
 from workers.read_back import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.core.change import Change
     from gateway.core.ticket import Company
     from tests.workers.conftest import Desk
 
@@ -186,10 +190,11 @@ async def test_a_call_abandoned_at_shutdown_keeps_ticket_and_slot_until_it_canno
         await desk.settle()
         await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
         await desk.flush()
-    hanging = desk.deps.planhat = Hanging()  # type: ignore[assignment]
+    hanging = Hanging()
+    desk.deps.planhat = hanging  # type: ignore[assignment]
     turn = flush.flush_once(desk.deps) if work == "flush" else deletes.delete_once(desk.deps)
     task = asyncio.create_task(turn)
-    await hanging.called.wait()  # type: ignore[attr-defined]
+    await hanging.called.wait()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -202,9 +207,6 @@ async def test_a_list_that_cannot_be_read_is_not_asked_for_again_at_once(desk: D
     desk.sandbox.change_faults({"silent": 1})
 
     async def refused(**_: object) -> object:
-        from gateway.core.outcome import BulkOutcome
-        from workers.planhat.client import ListAnswer
-
         return ListAnswer(None, BulkOutcome("clear", 403, detail="no permission"))
 
     desk.deps.planhat.list_tickets = refused  # type: ignore[assignment, method-assign]
@@ -220,13 +222,8 @@ async def test_listings_for_deletions_stay_in_their_share_of_the_quota(desk: Des
     await desk.flush()
     for _ in range(4):
         await desk.delete()
-        await desk.store.command(
-            "ZADD",
-            desk.store.keys.lane("deletes"),
-            "XX",
-            1,
-            *[part for number in range(8) for part in (f"zendesk:{number}", 1)][:-1],
-        )
+        for number in range(8):
+            await desk.store.command("ZADD", desk.store.keys.lane("deletes"), "XX", 1, f"zendesk:{number}")
     assert await desk.store.calls_last_minute() <= 2
 
 
@@ -240,8 +237,6 @@ async def test_one_helpdesk_s_waiting_tickets_hide_no_other_s(desk: Desk) -> Non
         await store.command("SET", store.keys.change(f"zendesk:{number}"), value)
         await store.command("ZADD", store.keys.due, 9_000_000_000_000_000, f"zendesk:{number}")
         await store.command("ZADD", store.keys.lane("lookups"), number, f"zendesk:{number}")
-    from gateway.core.change import Change
-
     change = Change("freshdesk:1", "freshdesk", {"title": "t", "status": "open"}, {"requester_id": "8"}, T0)
     await store.put([Delivery(None, (("freshdesk:1", change.encode()),))])
     await desk.flush()
@@ -314,3 +309,129 @@ async def test_a_loop_that_was_cancelled_ends_the_worker_in_order() -> None:
 
     await main._run_all([cancelled(), loop()], stop)
     assert ended == ["orderly"]
+
+
+class Deleting:
+    """A Planhat that knows some `_id`s of the ticket; `rows` None says that nothing can be listed."""
+
+    def __init__(self, *known: str, rows: list[str] | None, answer: DeleteAnswer | None = None) -> None:
+        self.known, self.rows, self.answer = list(known), rows, answer
+        self.asked: list[str] = []
+
+    async def delete(self, planhat_id: str) -> DeleteAnswer:
+        self.asked.append(planhat_id)
+        if self.answer:
+            return self.answer
+        if planhat_id not in self.known:
+            return DeleteAnswer("gone", 404, "Not Found")
+        self.known.remove(planhat_id)
+        return DeleteAnswer("done", 200)
+
+    async def list_tickets(self, **_: object) -> ListAnswer:
+        if self.rows is None:
+            return ListAnswer(None, BulkOutcome("clear", 404))
+        rows = [Row(one, "zendesk:1", "", "", (), "") for one in self.rows]
+        return ListAnswer(rows, BulkOutcome("clear", 200))
+
+
+async def deleting(desk: Desk, planhat: Deleting) -> None:
+    """A ticket that Planhat called `old` is to be deleted."""
+    await desk.put(at=0)
+    await desk.settle()
+    state = states.read((await desk.store.states(["zendesk:1"]))[0])
+    assert state
+    state.planhat_id = "old"
+    await desk.store.command("SET", desk.store.keys.state("zendesk:1"), state.encode())
+    await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    desk.deps.planhat = planhat  # type: ignore[assignment]
+    await desk.delete()
+
+
+async def test_a_404_of_a_wrong_address_is_no_deletion(desk: Desk) -> None:
+    planhat = Deleting(rows=None)
+    await deleting(desk, planhat)
+    assert (await desk.store.look()).pending == 1
+    assert await desk.store.cache_get("planhat", "deletion", ["zendesk:1"]) == [b""], "no deletion is believed called"
+    assert "deleted" not in await desk.store.counters()
+
+
+async def test_a_ticket_that_planhat_holds_under_another_id_is_deleted_there(desk: Desk) -> None:
+    planhat = Deleting("new", rows=["new"])
+    await deleting(desk, planhat)
+    assert planhat.asked == ["old", "new"]
+    assert (await desk.store.look()).pending == 0
+
+
+async def test_a_ticket_that_planhat_does_not_list_either_is_deleted(desk: Desk) -> None:
+    await deleting(desk, Deleting(rows=[]))
+    assert (await desk.store.look()).pending == 0
+
+
+async def test_a_refused_deletion_is_not_taken_for_done_when_the_list_does_not_show_the_ticket(desk: Desk) -> None:
+    await deleting(desk, Deleting("old", rows=[], answer=DeleteAnswer("refused", 500)))
+    state = states.read((await desk.store.states(["zendesk:1"]))[0])
+    assert state
+    state.planhat_id = None
+    await desk.store.command("SET", desk.store.keys.state("zendesk:1"), state.encode())
+    await desk.store.command("ZADD", desk.store.keys.lane("deletes"), 1, "zendesk:1")
+    await desk.delete()
+    assert (await desk.store.look()).pending == 1
+    await desk.store.command("ZADD", desk.store.keys.lane("deletes"), 1, "zendesk:1")
+    await desk.delete()
+    assert await desk.dead() == {"zendesk:1": "unconfirmed"}
+
+
+async def test_one_convicted_that_is_no_suspect_any_more_holds_no_other(desk: Desk) -> None:
+    await desk.put("zendesk:1")
+    await suspect(desk, "zendesk:1")
+    await desk.store.set_health({"record": '{"convicted":"zendesk:9"}'})
+    await desk.flush(4)
+    assert set(desk.tickets) == {"zendesk:1"}
+    await desk.put("zendesk:9")
+    await desk.settle()
+    assert await desk.dead() == {}
+
+
+async def test_listings_never_use_up_what_deletions_need(desk: Desk) -> None:
+    desk.settings(calls_per_minute=5)  # one call a minute for deletions
+    planhat = Deleting("x", rows=["x"])
+    await desk.put("zendesk:1", life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    desk.deps.planhat = planhat  # type: ignore[assignment]
+    for _ in range(3):
+        await desk.delete()
+        await desk.store.command("ZADD", desk.store.keys.lane("deletes"), "XX", 1, "zendesk:1")
+        await desk.store.command("DEL", desk.store.keys.calls, desk.store.keys.calls_delete)
+    assert planhat.asked == ["x"]
+    assert (await desk.store.look()).pending == 0
+
+
+async def test_a_long_backlog_lets_a_deletion_have_the_slot(desk: Desk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    await desk.put("zendesk:2")
+    assert await desk.store.take_slot("a call of the flush", 1, 60_000)
+    await desk.delete()
+    assert desk.deps.slot_wanted
+    await desk.store.give_slot("a call of the flush")
+    await desk.flush()
+    assert "zendesk:2" not in desk.tickets, "the flush lets one turn pass"
+    await desk.delete()
+    assert desk.tickets == {}
+    await desk.flush()
+    assert set(desk.tickets) == {"zendesk:2"}
+
+
+async def test_a_thin_delivery_about_a_deleted_ticket_is_read_anew_since_it_may_be_restored(desk: Desk) -> None:
+    desk.deps.helpdesks = {"zendesk": Helpdesk()}
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=5, life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    await desk.delete()
+    await desk.put(at=9, fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    assert (await desk.store.look()).lookups == 1
