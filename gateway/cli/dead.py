@@ -138,8 +138,7 @@ def _full(found: dict[str, Any]) -> dict[str, Any]:
         except UnknownFrame as error:
             full["unreadable"] = str(error)
         else:
-            full["fields"] = {name: value for name, (_, value) in sorted(part.fields.items())}
-            full["fields"] |= {name: value for name, (_, value) in sorted(part.refs.items())}
+            full["fields"] = dict(sorted(part.values.items()))
             full["seen"] = [f"{one.status} {instant(one.at_ms)}" for one in sorted(part.sightings)]
         full["do"] = WHAT_TO_DO.get(found["reason"], OTHERWISE)
     else:

@@ -175,8 +175,8 @@ def _merged(changes: list[Change]) -> Change:
     return Change(
         ticket=changes[0].ticket,
         connection=changes[0].connection,
-        fields={name: value for name, (_, value) in part.fields.items()},
-        refs={name: value for name, (_, value) in part.refs.items()},
+        fields=part.fields,
+        refs={name[1:]: value for name, value in part.values.items() if name[0] == "@"},
         updated_at_ms=newest_ms or None,
         created_at_ms=part.created_at_ms,
         life=part.life[1] if part.life else "",

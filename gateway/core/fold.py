@@ -61,22 +61,27 @@ def fold(state: State | None, part: Part) -> Folded:
     before = state or State()
     life = later_life(before.life, part.life)
     gone = life is not None and life[1] in GONE
-    held = before.stamps
-    stamps, fields, newest = dict(held), {}, None
-    for name, (stamp, value) in part.fields.items():
-        # At least as new as what Planhat holds; an equal stamp is the same value again.
-        if name not in held or stamp >= held[name]:
-            stamps[name] = stamp
-            fields[name] = value
-            newest = stamp if newest is None or stamp > newest else newest
-    refs = {name: before.kept.get("@" + name) for name in REFS}
-    new_refs = set()
-    for name, (stamp, value) in part.refs.items():
-        if "@" + name not in held or stamp >= held["@" + name]:
-            stamps["@" + name] = stamp
-            refs[name] = value
-            if value != before.kept.get("@" + name, ""):
-                new_refs.add(name)
+    held, newest = before.stamps, part.newest
+    values: dict[str, Json]
+    if not held or (part.only and part.only >= max(held.values())):  # nothing is older than what Planhat holds
+        values, stamps = dict(part.values), {**held, **part.stamps}
+    else:
+        values, stamps = {}, dict(held)
+        for name, stamp in part.stamps.items():
+            # At least as new as what Planhat holds; an equal stamp is the same value again.
+            if name not in held or stamp >= held[name]:
+                stamps[name], values[name] = stamp, part.values[name]
+        newest = max((stamps[name] for name in values), default=None)
+    refs: dict[str, Json] = {}
+    new_refs = []
+    for ref in REFS:
+        name = "@" + ref
+        kept = before.kept.get(name)
+        refs[ref] = kept
+        if name in values:
+            refs[ref] = values.pop(name)
+            if refs[ref] != kept or kept is None:
+                new_refs.append(ref)
     sightings = trim(before.sightings | part.sightings) if before.sightings else part.sightings
     after = State(
         stamps=stamps,
@@ -97,10 +102,10 @@ def fold(state: State | None, part: Part) -> Folded:
     return Folded(
         state=after,
         action=_action(before, gone=gone),
-        fields={} if gone else fields,
+        fields={} if gone else values,
         refs={name: str(value) for name, value in refs.items() if value},
         new_refs=frozenset(new_refs),
-        email_is_newest="email" in fields and email is not None and (requester is None or email >= requester),
+        email_is_newest="email" in values and email is not None and (requester is None or email >= requester),
         new=not before.sent,
         complete=_complete(before, part),
         history=history(sightings) if after.history_known and not gone else None,
@@ -124,8 +129,8 @@ def _complete(before: State, part: Part) -> bool:
     if before.sent and not before.gone:
         return True
     full = part.snapshot
-    if full is None and (part.creation or {"title", "email"} <= part.fields.keys()):
-        full = min((stamp for stamp, _ in part.fields.values()), default=None)
+    if full is None and (part.creation or {"title", "email"} <= part.values.keys()):
+        full = part.oldest
     return full is not None and (before.dropped is None or full >= before.dropped)
 
 

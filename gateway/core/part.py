@@ -1,7 +1,7 @@
 """
 A part: what some of a ticket's changes say together. Parts join in any order, any number of times, to the same part.
 
-Every piece of a part is a join of its own: fields and refs by the later stamp, life by the later stamp with `purged`
+Every piece of a part is a join of its own: values by the later stamp, life by the later stamp with `purged`
 final, sightings by union, flags by or, arrivals by min or max. Hence `join` is commutative, associative, idempotent.
 """
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GONE: Final = ("deleted", "purged")
-Valued = tuple[Stamp, Json]
 Lived = tuple[Stamp, Life]
 
 
@@ -28,18 +27,19 @@ class Part:
     """
     What some changes of one ticket say.
 
-    fields, refs: name -> (stamp, value); the value of the latest stamp.
+    values: field, or "@" and ref -> the value of the latest stamp. stamps: the same names -> that stamp.
     life: the latest statement on the ticket's existence; None when nothing was said.
     snapshot: the latest stamp of a complete snapshot among the changes.
     thin_us, reread_us: arrival of the latest change that asks for a re-read, and of the latest re-read; 0 = none.
     unstamped_us: arrival of the latest change without a usable stamp that is no re-read; 0 = none.
     future: changes whose stamp lay too far ahead and was not used.
     first_us: the earliest arrival; the ticket's place in the queue.
+    only: the stamp that all values share, as those of one delivery do; spares comparing them one by one.
     """
 
     connection: str = ""
-    fields: dict[str, Valued] = field(default_factory=dict)
-    refs: dict[str, Valued] = field(default_factory=dict)
+    values: dict[str, Json] = field(default_factory=dict)
+    stamps: dict[str, Stamp] = field(default_factory=dict)
     life: Lived | None = None
     sightings: frozenset[Sighting] = frozenset()
     snapshot: Stamp | None = None
@@ -51,21 +51,41 @@ class Part:
     unstamped_us: int = 0
     future: int = 0
     first_us: int = 0
+    only: Stamp | None = field(default=None, compare=False)
+
+    @property
+    def oldest(self) -> Stamp | None:
+        """The earliest stamp of a value; None without values."""
+        return self.only or min(self.stamps.values(), default=None)
+
+    @property
+    def newest(self) -> Stamp | None:
+        """The latest stamp of a value; None without values."""
+        return self.only or max(self.stamps.values(), default=None)
+
+    @property
+    def fields(self) -> dict[str, Json]:
+        """The values of Planhat's fields, refs left out."""
+        return {name: value for name, value in self.values.items() if name[0] != "@"}
 
 
 def part_of(fresh: Fresh, arrival_us: int) -> Part:
     """Make the part of one fresh change that arrived at `arrival_us` (Unix µs)."""
     stamp = fresh.stamp(arrival_us)
     gone = fresh.life in GONE
-    fields: dict[str, Json] = {} if gone else orjson.loads(fresh.fields)
-    seen = {Sighting(int(at), 0, str(status)) for at, status in fresh.history}
-    status = fields.get("status")
+    values: dict[str, Json] = {} if gone else orjson.loads(fresh.fields)
+    says_fields = bool(values)
+    status = values.get("status")
+    seen = [Sighting(int(at), 0, str(status)) for at, status in fresh.history]
     if fresh.sighting and isinstance(status, str) and status:
-        seen.add(Sighting(stamp.at_ms, stamp.tie, status))
+        seen.append(Sighting(stamp.at_ms, stamp.tie, status))
+    if not gone:
+        for name, value in fresh.refs.items():
+            values["@" + name] = value
     return Part(
         connection=fresh.connection,
-        fields={name: (stamp, value) for name, value in fields.items()},
-        refs={} if gone else {name: (stamp, value) for name, value in fresh.refs.items()},
+        values=values,
+        stamps=dict.fromkeys(values, stamp),
         life=(stamp, fresh.life) if fresh.life else None,
         sightings=frozenset(seen),
         snapshot=stamp if fresh.complete and not gone else None,
@@ -74,9 +94,10 @@ def part_of(fresh: Fresh, arrival_us: int) -> Part:
         created_at_ms=fresh.created_at_ms,
         thin_us=arrival_us if fresh.thin else 0,
         reread_us=arrival_us if fresh.reread else 0,
-        unstamped_us=0 if stamp.stamped or fresh.reread or not fields else arrival_us,
+        unstamped_us=0 if stamp.stamped or fresh.reread or not says_fields else arrival_us,
         future=0 if stamp.stamped or fresh.updated_at_ms is None else 1,
         first_us=arrival_us,
+        only=stamp if values else None,
     )
 
 
@@ -87,26 +108,22 @@ def later_life(one: Lived | None, other: Lived | None) -> Lived | None:
     return max(one, other, key=lambda lived: (lived[1] == "purged", lived[0], lived[1]))
 
 
-def _later(one: dict[str, Valued], other: dict[str, Valued]) -> dict[str, Valued]:
-    joined = dict(one)
-    for name, valued in other.items():
-        if name not in joined or valued[0] > joined[name][0]:
-            joined[name] = valued
-    return joined
-
-
 def join(one: Part, other: Part) -> Part:
     """Say in one part what both say."""
     arrivals = [us for us in (one.first_us, other.first_us) if us]
-    stamps = [stamp for stamp in (one.snapshot, other.snapshot) if stamp]
+    snapshots = [stamp for stamp in (one.snapshot, other.snapshot) if stamp]
+    values, stamps = dict(one.values), dict(one.stamps)
+    for name, stamp in other.stamps.items():
+        if name not in stamps or stamp > stamps[name]:
+            stamps[name], values[name] = stamp, other.values[name]
     created = [ms for ms in (one.created_at_ms, other.created_at_ms) if ms is not None]
     return Part(
         connection=max(one.connection, other.connection),
-        fields=_later(one.fields, other.fields),
-        refs=_later(one.refs, other.refs),
+        values=values,
+        stamps=stamps,
         life=later_life(one.life, other.life),
         sightings=trim(one.sightings | other.sightings),
-        snapshot=max(stamps, default=None),
+        snapshot=max(snapshots, default=None),
         creation=one.creation or other.creation,
         history_known=one.history_known or other.history_known,
         created_at_ms=min(created, default=None),
@@ -157,8 +174,8 @@ def _decode_joined(data: dict[str, Any], arrival_us: int) -> Part:
     life = data.get("l")
     return Part(
         connection=data["c"],
-        fields={name: (stamps[index], value) for name, (index, value) in data["f"].items()},
-        refs={name: (stamps[index], value) for name, (index, value) in data["r"].items()},
+        values={name: value for name, (_, value) in data["f"].items()},
+        stamps={name: stamps[index] for name, (index, _) in data["f"].items()},
         life=(stamps[life[0]], life[1]) if life else None,
         sightings=frozenset(Sighting(*row) for row in data["h"]),
         snapshot=stamps[data["n"]] if data.get("n") is not None else None,
@@ -198,8 +215,7 @@ def encode(part: Part) -> bytes:
     table = StampTable()
     data: dict[str, Any] = {
         "c": part.connection,
-        "f": {name: (table.index(stamp), value) for name, (stamp, value) in part.fields.items()},
-        "r": {name: (table.index(stamp), value) for name, (stamp, value) in part.refs.items()},
+        "f": {name: (table.index(stamp), part.values[name]) for name, stamp in part.stamps.items()},
         "l": (table.index(part.life[0]), part.life[1]) if part.life else None,
         "h": sorted(part.sightings),
         "n": table.index(part.snapshot) if part.snapshot else None,

@@ -70,8 +70,10 @@ class State:
         table = StampTable()
         letters: dict[int, str] = {}
         others: dict[str, int] = {}
+        last, index = None, 0
         for name, stamp in self.stamps.items():
-            index = table.index(stamp)
+            if stamp is not last:  # values of one delivery share the very object
+                last, index = stamp, table.index(stamp)
             if name in LETTER:
                 letters[index] = letters.get(index, "") + LETTER[name]
             else:

@@ -26,6 +26,7 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 
 from gateway.errors import ConfigurationError, StoreUnavailable
 
@@ -138,6 +139,12 @@ class Pool(ConnectionPool):
         super().__init__(*args, **connection, max_connections=max_connections)  # type: ignore[misc]
         self._free = asyncio.Semaphore(max_connections)
         self._wait_s = wait_s
+
+    def make_connection(self) -> AbstractConnection:
+        """Make a connection whose commands are packed by hiredis, as redis-py does for its blocking client only."""
+        connection: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]
+        connection.pack_command = HiredisRespSerializer().pack  # type: ignore[assignment, method-assign]
+        return connection
 
     async def get_connection(self, *_args: Any, **_options: Any) -> AbstractConnection:
         """Lend a connection that is open and has nothing left to read."""

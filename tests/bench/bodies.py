@@ -27,7 +27,7 @@ _EVENT, _TICKET, _TIME = "00000000-event-0000", "00000000ticket", "2026-01-01T00
 
 
 def event(ticket: str, event_id: str, at: str) -> dict[str, object]:
-    """Give a ticket event of about 2 KB, a full snapshot as Zendesk's event subscriptions send it."""
+    """Give a ticket event of about 2 KB, a full snapshot as event subscriptions send it; no two say the same."""
     return {
         "account_id": 48210733,
         "detail": {
@@ -36,7 +36,7 @@ def event(ticket: str, event_id: str, at: str) -> dict[str, object]:
             "brand_id": "7100000000001",
             "created_at": "2025-10-12T06:41:09Z",
             "custom_status": "8800000000301",
-            "description": (TEXT * 6)[:1200],
+            "description": f"{(TEXT * 6)[:1200]} {event_id}",
             "external_id": None,
             "form_id": "6600000000012",
             "group_id": "5500000000034",

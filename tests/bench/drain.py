@@ -63,14 +63,14 @@ async def fill(url: str, ready: list[Delivery]) -> None:
     await redis.aclose()
 
 
-async def let_go(url: str, *, timeout_s: float = 60.0) -> float:
-    """End the hold and wait until nothing is pending; give the seconds it took."""
+async def let_go(url: str, child: Child, *, timeout_s: float = 60.0) -> float:
+    """End the hold and wait until nothing is pending; give the seconds it took. `child` tells why, when it does not end."""
     redis, store = store_on(url)
     began = time.monotonic()
     await store.unhold()
     while (await store.look()).pending:
         if time.monotonic() - began > timeout_s:
-            raise TimeoutError("the worker does not drain")
+            raise TimeoutError(f"the worker does not drain:\n{child.words()}")
         await asyncio.sleep(0.05)
     took = time.monotonic() - began
     await redis.aclose()
@@ -80,7 +80,7 @@ async def let_go(url: str, *, timeout_s: float = 60.0) -> float:
 def measure(child: Child, url: str, sink_port: int, amount: int) -> dict[str, float]:
     """Drain what is held; give rates and shares."""
     meter = Meter([child.pid]).start()
-    took_s = asyncio.run(let_go(url))
+    took_s = asyncio.run(let_go(url, child))
     cpu_s = meter.used_s()[0]
     said: dict[str, Any] = sink.stats(sink_port)
     calls = said["calls"]

@@ -31,7 +31,9 @@ QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 def at_rate(web: Web, rate_per_s: float, seconds: float) -> load.Run:
     """Send at a fixed rate for so many seconds."""
     prepared = bodies.requests(max(100, int(rate_per_s * seconds)), web.port)
+    meter = load.Meter([web.child.pid]).start()
     run = load.open_loop(web.port, prepared, rate_per_s)
+    run.waited_s = meter.waited_s()[0]
     run.all_accepted(len(prepared))
     return run
 
@@ -77,6 +79,7 @@ def run(effort: Effort) -> list[Figure]:
                 done = at_rate(one, rate, seconds)
                 for title, share in QUANTILES.items():
                     table.add(f"{name} {title}", load.quantile(done.latencies_s, share) * 1000)
+                table.add(f"{name} waited", done.waited_s / done.wall_s)
                 table.add(f"{name} late p99", load.quantile(done.late_s, 0.99) * 1000)
                 table.add(f"{name} generator", done.own_share)
         waited = singles(stage, effort.of(SINGLES))
@@ -94,6 +97,7 @@ def run(effort: Effort) -> list[Figure]:
         *(table.figure(f"raw {one}", "ms", title=f"raw: {one}") for one in QUANTILES),
         table.figure("rate", "/s", title="rate: half of the maximum"),
         table.figure("gateway late p99", "ms", title="generator: lateness p99"),
+        table.figure("gateway waited", "core", title="gateway: ready, but others had its core"),
         table.figure("gateway generator", "core", title="generator: share of its core"),
         table.figure("single p50", "s", title=f"single event to the sink, above the quiet of {QUIET_S} s: p50"),
         table.figure(

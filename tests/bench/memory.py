@@ -64,7 +64,7 @@ def left_behind(stage: Ground, server: RedisServer, ready: list[Delivery], sink_
     before = asyncio.run(used_bytes(server.url))
     asyncio.run(put(server.url, ready))
     child = worker(stage, server, sink_port)
-    asyncio.run(let_go(server.url))
+    asyncio.run(let_go(server.url, child))
     peak_mb = memory_mb(child.pid, "VmHWM")
     child.end()
     sink.reset(sink_port)

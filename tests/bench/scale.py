@@ -54,7 +54,7 @@ def worker_cost(stage: Ground, server: RedisServer, sink_port: int, ready: list[
     more = {"PLANHAT_MAX_IN_FLIGHT": str(workers)}
     children = [worker(stage, server, sink_port, core=FIRST, **more) for _ in range(workers)]
     meter = Meter([child.pid for child in children]).start()
-    asyncio.run(let_go(server.url))
+    asyncio.run(let_go(server.url, children[0]))
     used_s = sum(meter.used_s())
     for child in children:
         child.end()

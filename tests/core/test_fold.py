@@ -150,27 +150,27 @@ def test_newer_value_wins_per_field() -> None:
     older = part(Change("t", "c", fields={"title": "old", "status": "open"}, updated_at_ms=T0))
     newer = part(Change("t", "c", fields={"title": "new"}, updated_at_ms=T0 + 1))
     joined = join(newer, older)
-    assert joined.fields["title"][1] == "new"
-    assert joined.fields["status"][1] == "open"
+    assert joined.values["title"] == "new"
+    assert joined.values["status"] == "open"
 
 
 def test_an_unstamped_value_loses_to_a_stamped_one_whatever_the_arrival() -> None:
     unstamped = part(Change("t", "c", fields={"title": "late"}), ARRIVAL + 10**9)
     stamped = part(Change("t", "c", fields={"title": "stamped"}, updated_at_ms=T0))
-    assert join(unstamped, stamped).fields["title"][1] == "stamped"
+    assert join(unstamped, stamped).values["title"] == "stamped"
 
 
 def test_arrival_orders_unstamped_changes() -> None:
     first = part(Change("t", "c", fields={"title": "first"}), ARRIVAL)
     second = part(Change("t", "c", fields={"title": "second"}), ARRIVAL + 1)
-    assert join(second, first).fields["title"][1] == "second"
+    assert join(second, first).values["title"] == "second"
 
 
 def test_a_stamp_a_day_ahead_counts_as_unstamped_and_is_flagged() -> None:
     future = part(Change("t", "c", fields={"title": "2099"}, updated_at_ms=T0 + 10**12))
     now = part(Change("t", "c", fields={"title": "now"}, updated_at_ms=T0))
     assert future.future == 1
-    assert join(future, now).fields["title"][1] == "now"
+    assert join(future, now).values["title"] == "now"
 
 
 def test_a_delete_beats_an_update_at_a_tie() -> None:

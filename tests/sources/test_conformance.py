@@ -96,8 +96,8 @@ def holds(change: Change, made: Connection) -> None:
     assert set(needs_lookup(change)) <= set(NEEDS)
     part = decode(change.encode(), ARRIVAL_US)
     assert part.connection == change.connection
-    assert {name: value for name, (_, value) in part.refs.items()} == dict(change.refs)
-    assert {name: value for name, (_, value) in part.fields.items()} == dict(change.fields)
+    assert {name[1:]: value for name, value in part.values.items() if name[0] == "@"} == dict(change.refs)
+    assert part.fields == dict(change.fields)
     assert part.life is None or part.life[1] == change.life
 
 
