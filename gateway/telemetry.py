@@ -88,6 +88,7 @@ METRICS: Final = (
     Metric("gateway_calls_delete_ambiguous_total", "counter", "", (), "Deletions without a clear answer."),
     Metric("gateway_calls_delete_refused_total", "counter", "", (), "Deletions that Planhat refused."),
     Metric("gateway_items_sent_total", "counter", "", (), "Tickets sent in bulk calls."),
+    Metric("gateway_left_alone_total", "counter", "", (), "Times a ticket was left alone: another release wrote it."),
     Metric("gateway_skipped_unchanged_total", "counter", "", (), "Tickets not sent because Planhat holds just that."),
     Metric("gateway_buried_total", "counter", "", (), "Tickets that became dead letters."),
     Metric("gateway_deleted_total", "counter", "", (), "Tickets deleted in Planhat."),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.store.pending import Store
+    from workers.gather import Batch
     from workers.helpdesks.base import Helpdesk
     from workers.planhat.client import PlanhatClient
     from workers.settings import WorkerSettings
@@ -28,6 +29,7 @@ class Deps:
     epoch: Redis' epoch as this process knows it; None before the first look.
     quota_free_at_s: no use in asking for quota before then (`monotonic`).
     suspects_turn: suspects and healthy batches alternate.
+    ahead: the next batch, gathered while a call was under way.
     slot_wanted: a deletion waits for the slot; the flush lets one turn pass, so that a long backlog cannot starve it.
     """
 
@@ -42,6 +44,7 @@ class Deps:
     quota_free_at_s: float = 0.0
     suspects_turn: bool = False
     slot_wanted: bool = False
+    ahead: Batch | None = None
 
     @property
     def call_lease_ms(self) -> int:

@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gateway.core import health as healths
 from gateway.core.bisect import next_test
 from gateway.core.debounce import is_due
 from gateway.core.outcome import Verdict, decide
-from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
 from gateway.errors import StoreError
-from workers.batch import Held, cached, hold, lacking
-from workers.settle import bury, bury_convicted, detail_of, settle
+from workers.gather import Batch, gather, give_back, prepare
+from workers.settle import bury_convicted, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.health import Health
     from gateway.store.pending import View
+    from workers.batch import Held
     from workers.deps import Deps
 
 log = logging.getLogger("planhat_gateway.flush")
 
 TICK_S: Final = 0.2
 CLAIM_LEASE_MS: Final = 30_000
-LOOKUP_SNOOZE_MS: Final = 120_000
-DELETE_SNOOZE_MS: Final = 600_000
-UNREADABLE_SNOOZE_MS: Final = 60_000
+TAKEN: Final = (Verdict.ACK_ALL, Verdict.PER_ITEM, Verdict.READ_BACK, Verdict.BISECT)
+"""Verdicts of a Planhat that looked at the items."""
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -55,65 +55,108 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
                 await asyncio.wait_for(stop.wait(), pause_s)
             except TimeoutError:
                 continue
+    with suppress(StoreError):
+        await give_back(deps, deps.ahead)
 
 
 async def flush_once(deps: Deps) -> float:
     """
-    Take one turn: at most one call's worth of tickets.
+    Take one turn: at most one batch.
 
     Returns:
         Seconds until it is worth looking again; 0 when there is more to do at once.
     """
     store = deps.store
     view = await store.look()
-    if _frozen(view) or deps.quota_free_at_s > deps.monotonic():
-        return TICK_S
-    if deps.slot_wanted:
+    batch, deps.ahead = deps.ahead, None
+    if _frozen(view) or deps.quota_free_at_s > deps.monotonic() or deps.slot_wanted:
         deps.slot_wanted = False
+        await give_back(deps, batch)
         return TICK_S
+    if batch:
+        return await _take_slot_and_send(deps, view, batch, left=view.due_count)
     health = healths.of(await store.health()) if view.due_count or view.suspects else healths.Health()
     suspects = await _suspects(deps, view, health)
     limit = 1 if view.pause.stopped else healths.batch_limit(health, deps.settings.batch_max_items)
     if not suspects and not _batch_is_due(deps, view, limit, health):
         return TICK_S
-    token = deps.token()
-    if not await store.take_slot(token, deps.settings.max_in_flight, CLAIM_LEASE_MS):
+    well = not suspects and not health.mode and not view.pause.stopped
+    left = view.due_count - limit if well else 0
+    return await _take_slot_and_send(deps, view, None, limit=limit, suspects=suspects, health=health, left=left)
+
+
+async def _take_slot_and_send(
+    deps: Deps,
+    view: View,
+    batch: Batch | None,
+    *,
+    limit: int = 0,
+    suspects: Sequence[str] = (),
+    health: Health | None = None,
+    left: int,
+) -> float:
+    """
+    Send a batch, gathered before or now, in one of the destination's slots.
+
+    Args:
+        left: due tickets beyond this batch; a full batch of them is gathered while this one is on the wire.
+    """
+    store, slot = deps.store, deps.token()
+    if not await store.take_slot(slot, deps.settings.max_in_flight, CLAIM_LEASE_MS):
+        await give_back(deps, batch)
         return TICK_S
     give_slot = True
     try:
-        if suspects:
-            claimed = await store.claim_named(suspects, token, CLAIM_LEASE_MS)
-        else:
-            claimed = await store.claim(limit, token, CLAIM_LEASE_MS)
-        if not claimed:
-            await _forget(deps, suspects)
-            return TICK_S
-        loaded = await store.load([one.ticket for one in claimed])
-        doubts = {one.ticket: one.doubt for one in claimed}
-        held = [one for one in (hold(ticket, doubts[ticket.ticket]) for ticket in loaded) if one]
-        unreadable = sorted({ticket.ticket for ticket in loaded} - {one.ticket for one in held})
-        if unreadable:
-            await store.unsuspect(unreadable)
-            await store.release(token, unreadable, not_before_ms=view.now_ms + UNREADABLE_SNOOZE_MS)
-        if suspects == (health.convicted,) and held:
-            await bury_convicted(deps, token, held[0])
-            return 0.0
-        ready = await _prepare(deps, view, token, held, suspects=bool(suspects))
-        for chunk in _chunks(ready, deps.settings.batch_max_bytes):
-            verdict = await _send(deps, token, chunk, view=view, suspects=bool(suspects))
-            if verdict is Verdict.AMBIGUOUS:
-                give_slot = False
-            if verdict not in (Verdict.ACK_ALL, Verdict.PER_ITEM, Verdict.READ_BACK, Verdict.BISECT):
-                sent = {one.ticket for one in chunk}
-                await store.release(token, [one.ticket for one in ready if one.ticket not in sent])
-                break
+        if batch is None:
+            batch = await gather(deps, limit, suspects=suspects, lease_ms=CLAIM_LEASE_MS, now_ms=view.now_ms)
+            if batch is None:
+                return TICK_S
+            if health and suspects == (health.convicted,) and batch.ready:
+                await bury_convicted(deps, batch.token, batch.ready[0])
+                return 0.0
+            await prepare(deps, batch, now_ms=view.now_ms)
+        verdict = await _send_batch(deps, view, slot, batch, left=left)
+        give_slot = verdict is not Verdict.AMBIGUOUS
         return 0.0
     except asyncio.CancelledError:
         give_slot = False  # a call may be under way: like its tickets, its slot is held until it cannot land any more
         raise
     finally:
         if give_slot:
-            await store.give_slot(token)
+            await store.give_slot(slot)
+
+
+async def _send_batch(deps: Deps, view: View, slot: str, batch: Batch, *, left: int) -> Verdict | None:
+    """Send a batch in calls of at most BATCH_MAX_BYTES; stop at the first that was not taken."""
+    verdict: Verdict | None = None
+    for chunk in _chunks(batch.ready, deps.settings.batch_max_bytes):
+        call = asyncio.create_task(_send(deps, slot, batch, chunk, view=view))
+        try:
+            if deps.ahead is None and left >= deps.settings.batch_max_items:
+                deps.ahead = await _look_ahead(deps, view)
+            verdict = await call
+        except BaseException:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            raise
+        if verdict not in TAKEN:
+            sent = {one.ticket for one in chunk}
+            await deps.store.release(batch.token, [one.ticket for one in batch.ready if one.ticket not in sent])
+            break
+    return verdict
+
+
+async def _look_ahead(deps: Deps, view: View) -> Batch | None:
+    """Gather the next full batch while a call is under way; its claims outlast that call."""
+    lease_ms = deps.call_lease_ms + CLAIM_LEASE_MS
+    try:
+        batch = await gather(deps, deps.settings.batch_max_items, lease_ms=lease_ms, now_ms=view.now_ms)
+        if batch:
+            await prepare(deps, batch, now_ms=view.now_ms)
+    except StoreError as error:
+        log.warning("no look-ahead; its claims lapse", extra={"detail": str(error)})
+        return None
+    return batch
 
 
 def _frozen(view: View) -> bool:
@@ -157,74 +200,6 @@ async def _suspects(deps: Deps, view: View, health: Health) -> tuple[str, ...]:
     return next_test(groups, found=health.found, cleared=health.cleared)[:limit]
 
 
-async def _forget(deps: Deps, suspects: Sequence[str]) -> None:
-    """Let suspects go that hold nothing unsent any more; those that somebody holds stay."""
-    empty = [one.ticket for one in await deps.store.peek(suspects) if not one.value]
-    await deps.store.unsuspect(empty)
-
-
-async def _prepare(deps: Deps, view: View, token: str, held: Sequence[Held], *, suspects: bool) -> list[Held]:
-    """
-    Settle what need not be sent, park what must wait, bury what cannot go; give what goes.
-
-    A suspect that must wait is none any more: it would be asked for by name again and again, and others never.
-    """
-    store, settings = deps.store, deps.settings
-    found = await cached(store, held)
-    waiting: list[str] = []
-    deleting: list[str] = []
-    acks, burials, ready = [], [], []
-    skipped = 0
-    for one in held:
-        folded = one.folded
-        helpdesk = deps.helpdesks.get(one.connection)
-        if one.to_delete:
-            deleting.append(one.ticket)
-        elif folded.action == "nothing" and not (helpdesk and wants_reread(folded)):
-            acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
-        elif helpdesk and (wants_reread(folded) or lacking(one, found)):
-            waiting.append(one.ticket)
-        else:
-            reason = _make(deps, one, found.get(one.connection) or Found(), has_helpdesk=helpdesk is not None)
-            if reason:
-                burials.append(one.burial(reason, detail_of(reason, one.connection, has_helpdesk=helpdesk is not None)))
-            elif one.item and not one.doubt and unchanged(folded, one.item):
-                acks.append(one.ack(after_upsert(folded, one.item, None), ttl_s=settings.ticket_memory_ttl_s))
-                skipped += 1
-            else:
-                ready.append(one)
-    if suspects:
-        await store.unsuspect([*waiting, *deleting])
-    await store.release(token, waiting, not_before_ms=view.now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
-    await store.release(token, deleting, not_before_ms=view.now_ms + DELETE_SNOOZE_MS, lane="deletes")
-    await store.ack(token, acks)
-    await bury(deps, token, burials)
-    if skipped:
-        await store.count({"skipped_unchanged": skipped})
-    return ready
-
-
-def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | None:
-    """
-    Make a ticket's item, or say why it cannot go; a thin delivery that nobody can resolve has a reason of its own.
-    """
-    settings = deps.settings
-    if wants_reread(one.folded) and not has_helpdesk and not one.folded.part.fields:
-        return "no_credentials"
-    try:
-        one.item = make_item(
-            one.folded,
-            found,
-            ticket=one.ticket,
-            source=settings.source_of(one.connection),
-            with_history=settings.history == "full",
-        )
-        return screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
-    except Exception:  # one ticket's odd value must not stop all others for ever
-        log.exception("a ticket's values cannot be used", extra={"ticket": one.ticket})
-        return "damaged"
-
-
 def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:
     """Cut what goes into calls of at most `max_bytes`, commas and brackets included."""
     chunks: list[list[Held]] = []
@@ -239,9 +214,9 @@ def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:
     return chunks
 
 
-async def _send(deps: Deps, token: str, chunk: list[Held], *, view: View, suspects: bool) -> Verdict:
+async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view: View) -> Verdict:
     """Reserve quota, make sure of the claim, call Planhat, settle by what it answered."""
-    store, settings = deps.store, deps.settings
+    store, settings, token = deps.store, deps.settings, batch.token
     wait_ms = await store.reserve(
         limit_per_minute=settings.calls_per_minute, kind="probe" if view.pause.stopped else "call", epoch=deps.epoch
     )
@@ -252,7 +227,7 @@ async def _send(deps: Deps, token: str, chunk: list[Held], *, view: View, suspec
     lease_ends_s = deps.monotonic() + deps.call_lease_ms / 1000
     lost = await store.extend([one.ticket for one in chunk], token, deps.call_lease_ms)
     sending = [one for one in chunk if one.ticket not in lost]
-    if not sending or not await store.extend_slot(token, deps.call_lease_ms):
+    if not sending or not await store.extend_slot(slot, deps.call_lease_ms):
         await store.release(token, [one.ticket for one in sending])
         return Verdict.PAUSE
 
@@ -261,5 +236,5 @@ async def _send(deps: Deps, token: str, chunk: list[Held], *, view: View, suspec
 
     outcome = await deps.planhat.upsert([one.item.body for one in sending if one.item], before_last_chunk=still_ours)
     decision = decide(outcome, [one.ticket for one in sending])
-    await settle(deps, token, sending, outcome, decision, suspects=suspects, stopped=bool(view.pause.stopped))
+    await settle(deps, token, sending, outcome, decision, suspects=batch.suspects, stopped=bool(view.pause.stopped))
     return decision.verdict

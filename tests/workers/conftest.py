@@ -78,7 +78,7 @@ class Desk:
         for _ in range(turns):
             await flush.flush_once(self.deps)
             view = await self.store.look()
-            if not view.due_count and not view.suspects:
+            if not view.due_count and not view.suspects and not self.deps.ahead:
                 return
             await self.skip_pause()
 

@@ -468,3 +468,36 @@ async def test_derived_values_go_with_every_item_so_that_a_late_landing_is_heale
     await desk.settle()
     pairs = [row["pairs"][0][1] for row in desk.sandbox.log if row["method"] == "PUT"]
     assert {"email", "name", "domains"} <= pairs[-1].keys()
+
+
+async def test_the_next_full_batch_is_gathered_while_a_call_is_under_way(desk: Desk) -> None:
+    desk.settings(batch_max_items=5)
+    for number in range(17):
+        await desk.put(f"zendesk:{number}")
+    await desk.flush()
+    assert desk.deps.ahead is not None
+    assert len(desk.deps.ahead.ready) == 5
+    await desk.settle()
+    assert desk.puts() == [5, 5, 5, 2]
+    assert len(desk.tickets) == 17
+    view = await desk.store.look()
+    assert (view.pending, view.leased) == (0, 0)
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "unavailable", "unauthorized", "lost"])
+async def test_what_was_gathered_ahead_goes_back_when_the_call_before_it_was_not_taken(desk: Desk, fault: str) -> None:
+    desk.settings(batch_max_items=5)
+    for number in range(15):
+        await desk.put(f"zendesk:{number}")
+    desk.sandbox.change_faults({"next": [fault]})
+    await desk.flush(2)
+    assert desk.deps.ahead is None
+    view = await desk.store.look()
+    assert view.leased == (5 if fault == "lost" else 0)
+    await desk.wake()
+    await desk.skip_pause()
+    await desk.settle()
+    await desk.wake()
+    await desk.settle()
+    assert len(desk.tickets) == 15
+    assert (await desk.store.look()).pending == 0

@@ -1,0 +1,161 @@
+"""
+The first half of a turn: claim -> load -> fold -> look-ups known? -> items. What need not be sent is settled here.
+
+A batch may be gathered while the call before it is still under way (look-ahead), so that neither Redis nor Planhat
+waits for the other; its claims then last as long as that call can take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
+from workers.batch import Held, cached, hold, lacking
+from workers.settle import bury, detail_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.store.pending import Loaded
+    from workers.deps import Deps
+
+log = logging.getLogger("planhat_gateway.flush")
+
+LOOKUP_SNOOZE_MS: Final = 120_000
+DELETE_SNOOZE_MS: Final = 600_000
+UNREADABLE_SNOOZE_MS: Final = 60_000
+BREATH_TICKETS: Final = 200
+"""After so many tickets the loop gets a turn: a body under way must not wait for the next batch's arithmetic."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """
+    Claimed tickets, ready to be sent.
+
+    token: of their claim.
+    suspects: it is a bisection's test.
+    """
+
+    token: str
+    ready: list[Held]
+    suspects: bool = False
+
+
+async def gather(deps: Deps, limit: int, *, suspects: Sequence[str] = (), lease_ms: int, now_ms: int) -> Batch | None:
+    """
+    Claim up to `limit` due tickets (or the named suspects) and make their items.
+
+    Args:
+        lease_ms: of the claims.
+        now_ms: Redis' time, for snoozes.
+    Returns:
+        None when nothing could be claimed.
+    """
+    store, token = deps.store, deps.token()
+    if suspects:
+        claimed = await store.claim_named(suspects, token, lease_ms)
+    else:
+        claimed = await store.claim(limit, token, lease_ms)
+    if not claimed:
+        await _forget(deps, suspects)
+        return None
+    doubts = {one.ticket: one.doubt for one in claimed}
+    loaded = await store.load(list(doubts))
+    held = await _fold(loaded, doubts)
+    unreadable = sorted({one.ticket for one in loaded} - {one.ticket for one in held})
+    if unreadable:
+        await store.unsuspect(unreadable)
+        await store.release(token, unreadable, not_before_ms=now_ms + UNREADABLE_SNOOZE_MS)
+        await store.count({"left_alone": len(unreadable)})
+    return Batch(token, held, bool(suspects))
+
+
+async def _fold(loaded: Iterable[Loaded], doubts: dict[str, int]) -> list[Held]:
+    held = []
+    for number, one in enumerate(loaded):
+        folded = hold(one, doubts[one.ticket])
+        if folded:
+            held.append(folded)
+        if number % BREATH_TICKETS == 0:
+            await asyncio.sleep(0)
+    return held
+
+
+async def give_back(deps: Deps, batch: Batch | None) -> None:
+    """Release what was gathered and will not be sent now."""
+    if batch:
+        await deps.store.release(batch.token, [one.ticket for one in batch.ready])
+
+
+async def _forget(deps: Deps, suspects: Sequence[str]) -> None:
+    """Let suspects go that hold nothing unsent any more; those that somebody holds stay."""
+    empty = [one.ticket for one in await deps.store.peek(suspects) if not one.value]
+    await deps.store.unsuspect(empty)
+
+
+async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
+    """
+    Settle what need not be sent, park what must wait, bury what cannot go; leave in the batch what goes.
+
+    A suspect that must wait is none any more: it would be asked for by name again and again, and others never.
+    """
+    store, settings, token = deps.store, deps.settings, batch.token
+    found = await cached(store, batch.ready)
+    waiting: list[str] = []
+    deleting: list[str] = []
+    acks, burials, ready = [], [], []
+    skipped = 0
+    for number, one in enumerate(batch.ready):
+        if number % BREATH_TICKETS == 0:
+            await asyncio.sleep(0)
+        folded = one.folded
+        helpdesk = deps.helpdesks.get(one.connection)
+        if one.to_delete:
+            deleting.append(one.ticket)
+        elif folded.action == "nothing" and not (helpdesk and wants_reread(folded)):
+            acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))
+        elif helpdesk and (wants_reread(folded) or lacking(one, found)):
+            waiting.append(one.ticket)
+        else:
+            reason = _make(deps, one, found.get(one.connection) or Found(), has_helpdesk=helpdesk is not None)
+            if reason:
+                burials.append(one.burial(reason, detail_of(reason, one.connection, has_helpdesk=helpdesk is not None)))
+            elif one.item and not one.doubt and unchanged(folded, one.item):
+                acks.append(one.ack(after_upsert(folded, one.item, None), ttl_s=settings.ticket_memory_ttl_s))
+                skipped += 1
+            else:
+                ready.append(one)
+    if batch.suspects:
+        await store.unsuspect([*waiting, *deleting])
+    await store.release(token, waiting, not_before_ms=now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
+    await store.release(token, deleting, not_before_ms=now_ms + DELETE_SNOOZE_MS, lane="deletes")
+    await store.ack(token, acks)
+    await bury(deps, token, burials)
+    if skipped:
+        await store.count({"skipped_unchanged": skipped})
+    batch.ready = ready
+
+
+def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | None:
+    """
+    Make a ticket's item, or say why it cannot go; a thin delivery that nobody can resolve has a reason of its own.
+    """
+    settings = deps.settings
+    if wants_reread(one.folded) and not has_helpdesk and not one.folded.part.fields:
+        return "no_credentials"
+    try:
+        one.item = make_item(
+            one.folded,
+            found,
+            ticket=one.ticket,
+            source=settings.source_of(one.connection),
+            with_history=settings.history == "full",
+        )
+        return screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
+    except Exception:  # one ticket's odd value must not stop all others for ever
+        log.exception("a ticket's values cannot be used", extra={"ticket": one.ticket})
+        return "damaged"
