@@ -4,6 +4,8 @@ What the environment says, read and checked once at boot.
 `from_env` finds every fault before it complains, so that one start tells the administrator everything that is wrong.
 `SETTINGS` is the table that documentation and tests read; `workers/settings.py` holds the far bank's. Only these two
 modules read the environment; the gateway never reads a Planhat token or a helpdesk's API credentials.
+
+Longer than 400 lines because the table of settings and the sentences about their faults belong beside their reading.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("TICKET_MEMORY_TTL_S", "7776000", "s", "how long the last-sent state of a closed ticket is kept", "store"),
     Setting("DEAD_LETTER_TTL_S", "2592000", "s", "how long a dead letter is kept", "store"),
     Setting("DEAD_LETTER_MAX", "100000", "tickets", "dead letters above which nothing more is taken in", "store"),
-    Setting("CONSOLE_PASSWORD", None, "", "switches the operator console on", "web"),
+    Setting("CONSOLE_PASSWORD", None, "", "for the operator console, which comes in a later release", "web"),
     Setting("METRICS_TOKEN", None, "", "bearer token that /metrics then demands", "web"),
     Setting("LOG_LEVEL", "info", "", "debug, info, warning or error", "log"),
     Setting("LOG_FORMAT", "json", "", "json or text", "log"),

@@ -5,6 +5,8 @@ Counters live in Redis (a worker has no port), so any web process serves all of 
 name and its labels, `gateway_answers_total|connection=zendesk|outcome=accepted`; `counter()` builds it and `samples()`
 reads it. What a script counts has a short name there, `deliveries` for `gateway_deliveries_total`. Label values come
 from configuration or from words in our code, never from a request.
+
+Longer than 400 lines because the two tables, metrics and log fields, are here whole.
 """
 
 from __future__ import annotations

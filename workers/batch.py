@@ -81,6 +81,20 @@ class Held:
         return Burial(self.ticket, self.cut, self.frame(), reason, detail, self.connection)
 
 
+@dataclass(slots=True)
+class Batch:
+    """
+    Claimed tickets, ready to be sent.
+
+    token: of their claim.
+    suspects: it is a bisection's test.
+    """
+
+    token: str
+    ready: list[Held]
+    suspects: bool = False
+
+
 def hold(loaded: Loaded, doubt: int) -> Held | None:
     """
     Fold a loaded ticket; None when a newer release wrote it (it is left alone) or it is damaged.

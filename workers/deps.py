@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.store.pending import Store
-    from workers.gather import Batch
+    from workers.batch import Batch
     from workers.helpdesks.base import Helpdesk
     from workers.planhat.client import PlanhatClient
     from workers.settings import WorkerSettings

@@ -17,7 +17,7 @@ from gateway.core.bisect import next_test
 from gateway.core.debounce import is_due
 from gateway.core.outcome import Verdict, decide
 from gateway.errors import StoreError
-from workers.gather import Batch, gather, give_back, prepare
+from workers.gather import gather, give_back, prepare
 from workers.settle import bury_convicted, settle
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.core.health import Health
     from gateway.store.pending import View
-    from workers.batch import Held
+    from workers.batch import Batch, Held
     from workers.deps import Deps
 
 log = logging.getLogger("planhat_gateway.flush")

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
-from workers.batch import Held, cached, hold, lacking
+from workers.batch import Batch, Held, cached, hold, lacking
 from workers.settle import bury, detail_of
 
 if TYPE_CHECKING:
@@ -29,20 +28,6 @@ DELETE_SNOOZE_MS: Final = 600_000
 UNREADABLE_SNOOZE_MS: Final = 60_000
 BREATH_TICKETS: Final = 200
 """After so many tickets the loop gets a turn: a body under way must not wait for the next batch's arithmetic."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """
-    Claimed tickets, ready to be sent.
-
-    token: of their claim.
-    suspects: it is a bisection's test.
-    """
-
-    token: str
-    ready: list[Held]
-    suspects: bool = False
 
 
 async def gather(deps: Deps, limit: int, *, suspects: Sequence[str] = (), lease_ms: int, now_ms: int) -> Batch | None:

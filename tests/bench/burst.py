@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME: Final = "burst"
 EVENTS: Final = 50_000
 PER_TICKET: Final = 10
-NAIVE_EVENTS: Final = 3_000
+NAIVE_EVENTS: Final = 1_500
 QUOTA_PER_MINUTE: Final = 200
 
 

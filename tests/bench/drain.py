@@ -64,7 +64,7 @@ async def fill(url: str, ready: list[Delivery]) -> None:
 
 
 async def let_go(url: str, child: Child, *, timeout_s: float = 60.0) -> float:
-    """End the hold and wait until nothing is pending; give the seconds it took. `child` tells why, when it does not end."""
+    """End the hold and wait until nothing is pending; give the seconds that `child`, the worker, took for it."""
     redis, store = store_on(url)
     began = time.monotonic()
     await store.unhold()

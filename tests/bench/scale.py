@@ -135,6 +135,9 @@ def run(effort: Effort) -> list[Figure]:
             table.add("worker 1", worker_cost(stage, server, sink_port, ready, 1))
             table.add("worker 2", worker_cost(stage, server, sink_port, ready, 2))
     sizes = backlogs(effort, table)
+    for size in sizes:
+        for worker_s, redis_us in zip(table.values["worker 1"], table.values[f"backlog {size:,} redis"], strict=True):
+            table.add(f"whole {size:,}", worker_s * 1000 + redis_us)
     per = "CPU-s per 1,000"
     small = f"backlog {sizes[0]:,}"
     return [
@@ -149,6 +152,16 @@ def run(effort: Effort) -> list[Figure]:
         *(
             table.ratio(
                 f"backlog {size:,} redis", f"{small} redis", title=f"the same, CPU of Redis alone, {size:,} pending"
+            )
+            for size in sizes[1:]
+        ),
+        *(
+            table.ratio(
+                f"whole {size:,}",
+                f"whole {sizes[0]:,}",
+                title=f"worker and Redis, CPU per ticket, {size:,} pending",
+                reference=f"{small}; sum of the worker's and of Redis' part",
+                target="0.8 to 1.2",
             )
             for size in sizes[1:]
         ),

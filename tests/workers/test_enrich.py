@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.change import Change
 from gateway.core.ticket import Company, Person
+from gateway.store.pending import Delivery
 from tests.workers.conftest import T0
 from workers import enrich
 from workers.enrich import enrich_once
@@ -183,3 +184,26 @@ async def test_a_deleted_ticket_read_anew_is_deleted(desk: Desk, helpdesk: Helpd
     await desk.flush()
     await desk.delete()
     assert desk.tickets == {}
+
+
+async def test_a_helpdesk_that_hangs_delays_no_other(desk: Desk, helpdesk: Helpdesk) -> None:
+    class Hangs(Helpdesk):
+        async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
+            await asyncio.sleep(60)
+            return {}
+
+    desk.deps.helpdesks = {"freshdesk": Hangs(), "zendesk": helpdesk}
+    slow = Change("freshdesk:1", "freshdesk", fields={"title": "t", "status": "open"}, refs=REFS, updated_at_ms=T0)
+    await desk.store.put([Delivery(None, (("freshdesk:1", slow.encode()),))])
+    await desk.put(fields={"title": "t", "status": "open"}, refs=REFS)
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(enrich.run(desk.deps, name, stop)) for name in desk.deps.helpdesks]
+    for _ in range(50):
+        await desk.flush()
+        await asyncio.sleep(0.05)
+        if "zendesk:1" in desk.tickets:
+            break
+    assert set(desk.tickets) == {"zendesk:1"}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
