@@ -47,15 +47,13 @@ async def compact(deps: Deps) -> int:
 
 
 async def _compact(deps: Deps, names: list[str]) -> int:
+    """Compact those of some tickets that hold more than one frame and that nobody holds."""
+    several = [one.ticket for one in await deps.store.peek(names) if _frames(one.value) > 1]
     token = deps.token()
-    claimed = await deps.store.claim_named(names, token, CLAIM_LEASE_MS)
-    loaded = await deps.store.load([one.ticket for one in claimed])
+    claimed = await deps.store.claim_named(several, token, CLAIM_LEASE_MS)
     left, done = [], 0
-    for one in loaded:
+    for one in await deps.store.load([one.ticket for one in claimed]):
         try:
-            if sum(1 for _ in frames(one.value)) < 2:
-                left.append(one.ticket)
-                continue
             part = parts.read(one.value)
         except UnknownFrame:
             left.append(one.ticket)
@@ -64,3 +62,10 @@ async def _compact(deps: Deps, names: list[str]) -> int:
             done += 1
     await deps.store.release(token, left)
     return done
+
+
+def _frames(value: bytes) -> int:
+    try:
+        return sum(1 for _ in frames(value))
+    except UnknownFrame:
+        return 0
