@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+PROC: Final = Path("/proc/self/stat")
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 FIRST, OTHER = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 """The core of what is measured, and the core of everything around it."""
@@ -120,15 +121,22 @@ def pin(pid: int, core: int) -> None:
 
 def cpu_s(pid: int) -> float:
     """Give the CPU seconds (user and system, all threads) that a process has used."""
+    if not PROC.exists():  # macOS: [[days-]hours:]minutes:seconds
+        parts = _ps(pid, "cputime").replace("-", ":").split(":")
+        return sum(float(part) * unit for part, unit in zip(reversed(parts), (1, 60, 3600, 86_400), strict=False))
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _ps(pid: int, column: str) -> str:
+    return subprocess.run(["ps", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
 
 
 def fine_cpu_s(pid: int) -> float:
     """Give the same to the nanosecond, of the threads that live now; for work shorter than many clock ticks."""
     try:
-        threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-        return sum(int(thread.read_bytes().split()[0]) for thread in threads) / 1e9
+        threads = list(Path(f"/proc/{pid}/task").glob("*/schedstat"))
+        return sum(int(thread.read_bytes().split()[0]) for thread in threads) / 1e9 if threads else cpu_s(pid)
     except (OSError, IndexError):
         return cpu_s(pid)
 
@@ -142,7 +150,9 @@ def waited_s(pid: int) -> float:
 
 
 def memory_mb(pid: int, name: str = "VmRSS") -> float:
-    """Give the resident memory of a process, MB (10^6); `VmHWM` is its peak."""
+    """Give the resident memory of a process, MB (10^6); `VmHWM` is its peak, where the system knows it."""
+    if not PROC.exists():
+        return int(_ps(pid, "rss")) * 1024 / 1e6
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
