@@ -245,7 +245,7 @@ def _connections() -> dict[str, Connection]:
 async def _reread(store: Store, kept: Quarantined, connections: dict[str, Connection]) -> str:
     """Read a quarantined delivery anew and put it past the duplicate check; "" when stored, "ignored", or why not."""
     from gateway.errors import UnreadablePayload
-    from gateway.ingest.endpoint import on_delete
+    from gateway.ingest.gate import on_delete
     from gateway.sources import SOURCES
     from gateway.sources.base import Request
     from gateway.store.pending import Delivery

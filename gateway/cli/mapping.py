@@ -112,7 +112,7 @@ def tried(request: Request, connection: Connection) -> dict[str, Any]:
         `outcome`, `reason`, `tickets`, `deleted`, `needs_lookup`, as `map try --json` prints them.
     """
     from gateway.errors import UnreadablePayload
-    from gateway.ingest.endpoint import on_delete
+    from gateway.ingest.gate import on_delete
     from gateway.sources import SOURCES
 
     source = SOURCES[connection.source]

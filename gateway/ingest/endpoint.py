@@ -1,84 +1,55 @@
 """
 The door: one POST becomes one `put`, and is answered when Redis has it.
 
-A raw ASGI application, because a framework's request and response objects cost half of the throughput of this path.
-The order is fixed: caps before anything, then the signature over the raw bytes, then one parse, then one write. Nothing
-before the signature costs more than a bounded check, and nothing after it is ever lost: what cannot be read is kept
-whole in quarantine.
+Two ways lead through it, and both end in the same `Gate.decide` and the same group commit. The wide one is a raw ASGI
+application, because a framework's request and response objects cost half of the throughput of this path: it takes every
+method, size and shape. The short one (`admit`, `take`) is for the ordinary delivery that our own protocol has read
+whole: no scope, no task, no messages (deploy/decisions/0007-the-hot-path.md). Caps stand before anything; nothing
+before the signature costs more than a bounded check.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 import time
-import traceback
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from gateway.errors import (
-    PayloadTooLarge,
-    StoreError,
-    StoreUnavailable,
-    UnknownConnection,
-    UnreadablePayload,
-    VerificationError,
-)
-from gateway.ingest.problems import MethodRefused, UnsupportedMedia, answer_headers, problem, refuse, respond
-from gateway.sources.base import Connection, Normalized, Reply, Request, Source
-from gateway.store.records import Delivery, Quarantined
-from gateway.telemetry import Redaction, Throttle
+from gateway.errors import PayloadTooLarge, StoreUnavailable, UnknownConnection
+from gateway.ingest.gate import Gate, Keep, Write, answer_of, dedupe, request_of
+from gateway.ingest.notes import Notes
+from gateway.ingest.problems import MethodRefused, refusal, respond
+from gateway.store.records import Quarantined
+from gateway.telemetry import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from gateway.core.change import Change
+    from gateway.ingest.exchange import Exchange
     from gateway.ingest.group_commit import GroupCommit
-    from gateway.ingest.problems import Receive, Scope, Send
+    from gateway.ingest.problems import Answer, Receive, Scope, Send
     from gateway.ingest.tally import Tally
+    from gateway.sources.base import Connection, Source
     from gateway.store.pending import Store
-
-log = logging.getLogger("gateway.ingest")
 
 PREFIX: Final = "/webhooks/"
 SMALL_BODY_BYTES: Final = 64 * 1024
 LARGE_BODIES_BYTES: Final = 64 * 1024 * 1024
-ANSWERS: Final = "gateway_answers_total"
 DETAIL_MAX: Final = 500
-CLOSED: Final = "closed"
-"""The status that a deleted ticket gets where `on_delete = close`."""
 
 _SECRET_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "x-webhook-secret", "x-api-key", "x-auth-token"}
 )
+_UNORDINARY: Final = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
 
 
 class _Gone(Exception):
     """The client left before its request was whole; nobody waits for an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Gate:
-    """One connection with what is looked up once."""
-
-    connection: Connection
-    source: Source
-    allow: tuple[str, ...]
-    content_types: frozenset[str]
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-    headers: list[tuple[bytes, bytes]]
-
-
 class Door:
     """
-    The ASGI application under `/webhooks/`.
+    The ASGI application under `/webhooks/`, with a short way for our own protocol.
 
     Args:
         connections: every configured source.
@@ -101,23 +72,18 @@ class Door:
         max_body_bytes: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._gates = {
-            one.name: _Gate(
-                one,
-                sources[one.source],
-                ("POST", *sources[one.source].methods),
-                frozenset(sources[one.source].content_types),
-            )
-            for one in connections
-        }
+        self._notes = Notes(tally)
+        self._gates = {one.name: Gate(one, sources[one.source], self._notes) for one in connections}
+        self._gates_by_path = {(PREFIX + name).encode(): gate for name, gate in self._gates.items()}
         self._commit = commit
         self._store = store
-        self._tally = tally
         self._max_body_bytes = max_body_bytes
         self._clock = clock
-        self._throttle = Throttle()
         self._redact = Redaction(secret for gate in self._gates.values() for secret in gate.connection.secrets)
         self._large_bytes = 0
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    # The wide way: any ASGI server, any request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong has its row in `problems`, and none of them is 500."""
@@ -128,73 +94,62 @@ class Door:
         except _Gone:
             return
         except asyncio.CancelledError:  # the process stops; swallowed, since this answer is the task's last act
-            await refuse(send, StoreUnavailable("away"), close=True)
-        except Exception as error:  # noqa: BLE001  the table answers, and `_note` writes it down
-            self._note(name, gate, error)
+            answer = refusal(StoreUnavailable("away"), close=True)
+        except Exception as error:  # noqa: BLE001  the table answers, and the notes keep it
+            if gate is None:
+                self._notes.unknown(name)
+            else:
+                self._notes.refused(name, error)
             expects = any(key == b"expect" for key, _ in scope["headers"])
-            await refuse(send, error, close=expects)
-        else:
-            await respond(send, *answer)
+            answer = refusal(error, close=expects)
+        await respond(send, answer)
 
-    async def _answer(self, gate: _Gate | None, name: str, scope: Scope, receive: Receive) -> _Answer:
+    async def _answer(self, gate: Gate | None, name: str, scope: Scope, receive: Receive) -> Answer:
         if gate is None:
             raise UnknownConnection(name)
         if scope["method"] != "POST":
-            return self._handshake(gate, scope)
-        length = _check_head(gate, scope["headers"])
-        if length > self._max_body_bytes:
+            return _handshake(gate, scope)
+        if gate.check_head(scope["headers"]) > self._max_body_bytes:
             raise PayloadTooLarge
         body = await self._body(receive)
-        request = _request(scope, body)
-        connection, source = gate.connection, gate.source
-        reply = source.handshake(request, connection)
-        if reply is not None:
-            return _reply(reply)
-        try:
-            source.verify(request, connection, self._clock())
-        except VerificationError:
-            raise
-        except Exception as error:
-            self._defect(connection.name, error)
-            raise VerificationError("internal_error") from error
-        return await self._take(gate, request)
+        request = request_of(scope["method"], scope["headers"], scope["query_string"], body)
+        decided = gate.decide(request, self._clock())
+        if isinstance(decided, Write):
+            return gate.stored(decided, await self._commit.put(decided.delivery))
+        return await self._quarantine(gate, decided) if isinstance(decided, Keep) else decided
 
-    async def _take(self, gate: _Gate, request: Request) -> _Answer:
-        """Store an authentic delivery, one way or the other."""
-        connection, source = gate.connection, gate.source
-        delivery_id: str | None = None
-        try:
-            try:
-                payload = source.parse(request)
-            except UnreadablePayload:
-                delivery_id = source.delivery_id(request, None)
-                raise
-            delivery_id = source.delivery_id(request, payload)
-            normalized = on_delete(source.normalize(payload, request, connection), connection)
-            payloads = _payloads(normalized.changes)
-        except VerificationError:  # a body of another account: authentic for somebody else
-            raise
-        except UnreadablePayload as error:
-            return await self._quarantine(gate, request, delivery_id, error)
-        except Exception as error:  # noqa: BLE001  an adapter's defect must not lose what is authentic
-            self._defect(connection.name, error)
-            detail = "This release could not read the body; it is kept whole and can be replayed after an update."
-            return await self._quarantine(gate, request, delivery_id, UnreadablePayload("internal_error", detail))
-        said: dict[str, Any] = {"status": "ignored", "delivery_id": delivery_id}
-        if payloads:
-            outcome = await self._commit.put(Delivery(dedupe(connection.name, delivery_id, request.body), payloads))
-            said["status"] = outcome
-            said["tickets"] = list(dict.fromkeys(ticket for ticket, _ in payloads))
-        else:
-            outcome = "ignored"
-            said["reason"] = normalized.ignored or "nothing for tickets"
-        self._tally.add(ANSWERS, connection=connection.name, outcome=outcome)
-        return _said(source, 202 if outcome == "accepted" else 200, said, stored=bool(payloads))
+    async def _body(self, receive: Receive) -> bytes:
+        """
+        Read the body, never more than the cap.
 
-    async def _quarantine(
-        self, gate: _Gate, request: Request, delivery_id: str | None, error: UnreadablePayload
-    ) -> _Answer:
-        name = gate.connection.name
+        Bodies beyond 64 KiB share a fixed room, so that many senders of large ones cannot fill the memory, nor keep
+        out the small bodies that helpdesks send.
+        """
+        chunks: list[bytes] = []
+        size = reserved = 0
+        more = True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                size += len(chunk)
+                if size > self._max_body_bytes:
+                    raise PayloadTooLarge
+                if size > SMALL_BODY_BYTES:
+                    self._large_bytes += size - reserved
+                    reserved = size
+                    if self._large_bytes > LARGE_BODIES_BYTES:
+                        raise StoreUnavailable("busy", "too many large bodies at once")
+                chunks.append(chunk)
+            return b"".join(chunks)
+        finally:
+            self._large_bytes -= reserved
+
+    async def _quarantine(self, gate: Gate, keep: Keep) -> Answer:
+        name, request, error = gate.connection.name, keep.request, keep.error
         headers = ((key, self._redact(value)) for key, value in request.headers if key not in _SECRET_HEADERS)
         kept = await self._store.quarantine(
             Quarantined(
@@ -205,172 +160,77 @@ class Door:
                 headers=tuple(headers),
                 query=self._redact(request.query),
                 body=request.body,
-                dedupe=dedupe(name, delivery_id, request.body),
+                dedupe=dedupe(name, keep.delivery_id, request.body),
             )
         )
-        self._tally.add(ANSWERS, connection=name, outcome="quarantined")
-        self._write(logging.WARNING, "delivery quarantined", connection=name, reason=error.reason, quarantine_id=kept)
-        said = {"status": "quarantined", "delivery_id": delivery_id, "reason": error.reason, "id": kept}
-        return _said(gate.source, 202, said, stored=True)
+        self._notes.quarantined(name, error.reason, kept)
+        said = {"status": "quarantined", "delivery_id": keep.delivery_id, "reason": error.reason, "id": kept}
+        return gate.answer(202, said, stored=True)
 
-    def _handshake(self, gate: _Gate, scope: Scope) -> _Answer:
-        if scope["method"] in gate.allow:
-            reply = gate.source.handshake(_request(scope, b""), gate.connection)
-            if reply is not None:
-                return _reply(reply)
-        raise MethodRefused(gate.allow)
+    # The short way: our own protocol, the ordinary delivery
 
-    async def _body(self, receive: Receive) -> bytes:
+    def admit(self, path: bytes, headers: Mapping[bytes, bytes]) -> Gate | None:
         """
-        Read the body, never more than the cap.
+        Give the gate of an ordinary POST, by its head alone: None sends it the wide way, which decides for itself.
 
-        Bodies beyond 64 KiB share a fixed room, so that many senders of large ones cannot fill the memory, nor keep
-        out the small bodies that helpdesks send.
+        Args:
+            path: the request target before "?", as it arrived.
+            headers: lower-case names, none of them doubled.
         """
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            if len(message["body"]) > self._max_body_bytes:
-                raise PayloadTooLarge
-            return bytes(message["body"])
-        chunks: list[bytes] = []
-        size = reserved = 0
+        gate = self._gates_by_path.get(path)
+        if gate is None or not headers.keys().isdisjoint(_UNORDINARY):
+            return None
+        length = int(headers.get(b"content-length", b"0"))  # the parser has let digits through only
+        media = headers.get(b"content-type")
+        ordinary = length <= SMALL_BODY_BYTES and length <= self._max_body_bytes
+        return gate if ordinary and (media is None or media in gate.ordinary_types) else None
+
+    def take(self, exchange: Exchange) -> None:
+        """Answer an admitted request that has been read whole, now or when Redis has it; raises nothing."""
+        gate = exchange.gate
         try:
-            while True:
-                if message["type"] == "http.disconnect":
-                    raise _Gone
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > self._max_body_bytes:
-                    raise PayloadTooLarge
-                if size > SMALL_BODY_BYTES:
-                    self._large_bytes += size - reserved
-                    reserved = size
-                    if self._large_bytes > LARGE_BODIES_BYTES:
-                        raise StoreUnavailable("busy", "too many large bodies at once")
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-                message = await receive()
-        finally:
-            self._large_bytes -= reserved
+            request = request_of("POST", exchange.headers, exchange.query, exchange.body)
+            exchange.body = b""  # what waits for Redis shall not hold it, nor keep it in the processor's cache
+            decided = gate.decide(request, self._clock())
+            if isinstance(decided, Write):
+                self._commit.submit(decided.delivery, partial(self._stored, exchange, decided))
+            elif isinstance(decided, Keep):
+                task = asyncio.get_running_loop().create_task(self._keep(exchange, decided))
+                self._keeping.add(task)
+                task.add_done_callback(self._keeping.discard)
+            else:
+                exchange.answer(decided)
+        except Exception as error:  # noqa: BLE001  the table answers, and the notes keep it
+            self._refuse(exchange, error)
 
-    # What is written down
-
-    def _note(self, name: str, gate: _Gate | None, error: Exception) -> None:
-        """Count and log an answer that is not a success; at most a few lines a minute of a kind."""
-        if gate is None:
-            self._tally.add("gateway_unknown_connection_total")
-            self._write(logging.INFO, "request for an unknown connection", kind="unknown", detail=name[:64])
+    def _stored(self, exchange: Exchange, write: Write, end: str | Exception) -> None:
+        if isinstance(end, Exception):
+            self._refuse(exchange, end)
             return
-        row = problem(error)
-        self._tally.add(ANSWERS, connection=name, outcome=row.word)
-        if isinstance(error, VerificationError):
-            self._tally.add("gateway_refused_total", connection=name, reason=error.reason)
-            self._write(logging.WARNING, "delivery refused", connection=name, reason=error.reason)
-        elif isinstance(error, StoreError):
-            self._write(
-                logging.ERROR, "delivery not stored, sender is asked to come back", connection=name, reason=str(error)
-            )
-        elif row.status >= 500:
-            self._defect(name, error)
+        try:
+            answer = exchange.gate.stored(write, end)
+        except Exception as error:  # noqa: BLE001  as above; neighbours of the same call must not feel it
+            self._refuse(exchange, error)
         else:
-            self._write(logging.INFO, "request refused", connection=name, reason=row.word)
+            exchange.answer(answer)
 
-    def _defect(self, name: str, error: Exception) -> None:
-        """Log where our own code failed, without the error's text, which may quote the payload."""
-        self._tally.add("gateway_adapter_errors_total", connection=name)
-        where = " < ".join(
-            f"{one.name}:{one.lineno}" for one in reversed(traceback.extract_tb(error.__traceback__)[-6:])
-        )
-        self._write(logging.ERROR, "defect in our own code", connection=name, kind=type(error).__name__, detail=where)
+    async def _keep(self, exchange: Exchange, keep: Keep) -> None:
+        try:
+            answer = await self._quarantine(exchange.gate, keep)
+        except Exception as error:  # noqa: BLE001  as above
+            self._refuse(exchange, error)
+        else:
+            exchange.answer(answer)
 
-    def _write(self, level: int, message: str, **fields: Any) -> None:
-        passes, left_out = self._throttle.allow(f"{message}|{fields.get('connection', '')}", time.monotonic())
-        if left_out:
-            fields["suppressed"] = left_out
-        if passes:
-            log.log(level, message, extra=fields)
+    def _refuse(self, exchange: Exchange, error: Exception) -> None:
+        self._notes.refused(exchange.gate.connection.name, error)
+        exchange.answer(refusal(error))
 
 
-def on_delete(normalized: Normalized, connection: Connection) -> Normalized:
-    """
-    Apply the connection's wish about deletions to what a delivery means.
-
-    `delete` passes them on, `close` turns each into the status `closed`, `ignore` leaves them out.
-    """
-    if connection.on_delete == "delete" or not any(map(_deletes, normalized.changes)):
-        return normalized
-    if connection.on_delete == "ignore":
-        rest = tuple(change for change in normalized.changes if not _deletes(change))
-        return Normalized(rest, "" if rest else "deletions are ignored on this connection")
-    return Normalized(tuple(_closed(change) if _deletes(change) else change for change in normalized.changes))
-
-
-def dedupe(connection: str, delivery_id: str | None, body: bytes) -> bytes | None:
-    """
-    Give the key under which a delivery is known again: 16 bytes over connection, sender's id and body.
-
-    A sender without ids is never deduplicated by content: two equal comments are two events.
-    """
-    if delivery_id is None:
-        return None
-    key = connection.encode() + b"\0" + hashlib.sha256(body).digest() + delivery_id.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(key, digest_size=16).digest()
-
-
-def _payloads(changes: Iterable[Change]) -> tuple[tuple[str, bytes], ...]:
-    """Encode changes; one that Redis could not take must fail here, alone, and not in a call shared with others."""
-    payloads = tuple((change.ticket, change.encode()) for change in changes)
-    if not all(ticket.encode() for ticket, _ in payloads):
-        raise ValueError("a change without a ticket")
-    return payloads
-
-
-def _deletes(change: Change) -> bool:
-    return change.life in ("deleted", "purged")
-
-
-def _closed(change: Change) -> Change:
-    return replace(change, life="", fields={**change.fields, "status": CLOSED}, sighting=True, thin=False)
-
-
-def _check_head(gate: _Gate, headers: list[tuple[bytes, bytes]]) -> int:
-    """
-    Refuse what the headers alone tell; doubled headers are left to the adapter, which answers 401.
-
-    Returns:
-        The declared length in bytes, 0 for a chunked body.
-    """
-    length = 0
-    for name, value in headers:
-        if name == b"content-length":
-            length = int(value)  # the parser has let digits through only
-        elif name == b"content-type":
-            media = value.partition(b";")[0].strip().lower().decode("latin-1")
-            if media not in gate.content_types:
-                raise UnsupportedMedia(media)
-        elif name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
-            raise UnsupportedMedia("content-encoding")
-    return length
-
-
-def _request(scope: Scope, body: bytes) -> Request:
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    return Request(scope["method"], headers, scope["query_string"].decode("latin-1"), body)
-
-
-def _reply(reply: Reply) -> _Answer:
-    headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in reply.headers.items()
-    ]
-    if not any(name == b"content-length" for name, _ in headers):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    return _Answer(reply.status, reply.body, headers)
-
-
-def _said(source: Source, status: int, said: dict[str, Any], *, stored: bool) -> _Answer:
-    reply = source.acknowledge(stored=stored)
-    if reply is not None:
-        return _reply(reply)
-    body = orjson.dumps(said)
-    return _Answer(status, body, answer_headers(body))
+def _handshake(gate: Gate, scope: Scope) -> Answer:
+    if scope["method"] in gate.allow:
+        request = request_of(scope["method"], scope["headers"], scope["query_string"], b"")
+        reply = gate.source.handshake(request, gate.connection)
+        if reply is not None:
+            return answer_of(reply)
+    raise MethodRefused(gate.allow)

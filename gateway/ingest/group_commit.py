@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.errors import PendingFull, StoreUnavailable
 
@@ -18,15 +18,26 @@ if TYPE_CHECKING:
 
     from gateway.store.records import Delivery
 
+    Tell = Callable[[str | Exception], None]
+
 MAX_DELIVERIES: Final = 128
 MAX_BYTES: Final = 512 * 1024
 MAX_WAITING: Final = 2_000
 
 
-class _Waiter(NamedTuple):
-    delivery: Delivery
-    size_bytes: int
-    answer: asyncio.Future[str]
+class Waiter:
+    """
+    One delivery that is not answered yet.
+
+    tell: is called once, with the store's answer or with what went wrong; None as soon as nobody waits any more.
+    """
+
+    __slots__ = ("delivery", "size_bytes", "tell")
+
+    def __init__(self, delivery: Delivery, size_bytes: int, tell: Tell) -> None:
+        self.delivery = delivery
+        self.size_bytes = size_bytes
+        self.tell: Tell | None = tell
 
 
 class GroupCommit:
@@ -54,9 +65,31 @@ class GroupCommit:
         self._max_deliveries = max_deliveries
         self._max_bytes = max_bytes
         self._max_waiting = max_waiting
-        self._queue: deque[_Waiter] = deque()
+        self._queue: deque[Waiter] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._waiting = 0
+
+    def submit(self, delivery: Delivery, tell: Tell) -> Waiter:
+        """
+        Take one delivery in, to be written together with its neighbours.
+
+        Args:
+            tell: is called once, never before this returns: with `accepted` or `duplicate` when it is written, else
+                with what went wrong (see `put`).
+        Raises:
+            PendingFull: the queue is full; `tell` will not be called.
+        """
+        if self._waiting >= self._max_waiting:
+            raise PendingFull("queue")
+        size_bytes = 0
+        for _, payload in delivery.payloads:
+            size_bytes += len(payload)
+        waiter = Waiter(delivery, size_bytes, tell)
+        self._waiting += 1
+        self._queue.append(waiter)
+        if len(self._calls) < self._in_flight:
+            self._calls.add(asyncio.get_running_loop().create_task(self._run()))
+        return waiter
 
     async def put(self, delivery: Delivery) -> str:
         """
@@ -68,21 +101,20 @@ class GroupCommit:
             PendingFull: the queue, or a cap of the store, is full; nothing was written.
             StoreUnavailable: the call that carried it failed; it may or may not have been written.
         """
-        if self._waiting >= self._max_waiting:
-            raise PendingFull("queue")
-        loop = asyncio.get_running_loop()
-        size_bytes = 0
-        for _, payload in delivery.payloads:
-            size_bytes += len(payload)
-        waiter = _Waiter(delivery, size_bytes, loop.create_future())
-        self._waiting += 1
-        self._queue.append(waiter)
-        if len(self._calls) < self._in_flight:
-            self._calls.add(loop.create_task(self._run()))
+        answer: asyncio.Future[str | Exception] = asyncio.get_running_loop().create_future()
+
+        def tell(end: str | Exception) -> None:
+            if not answer.done():
+                answer.set_result(end)
+
+        waiter = self.submit(delivery, tell)
         try:
-            return await waiter.answer
+            end = await answer
         finally:
-            self._waiting -= 1
+            self._settle(waiter, "")  # of a cancelled one: nobody waits any more
+        if isinstance(end, Exception):
+            raise end
+        return end
 
     async def close(self) -> None:
         """Wait until everything that was taken in is answered."""
@@ -90,34 +122,45 @@ class GroupCommit:
             await asyncio.wait(self._calls)
 
     async def _run(self) -> None:
-        batch: list[_Waiter] = []
+        batch: list[Waiter] = []
         try:
             while batch := self._gather():
                 try:
                     answers = await self._put([waiter.delivery for waiter in batch])
-                    for waiter, answer in zip(batch, answers, strict=True):
-                        if not waiter.answer.done():
-                            waiter.answer.set_result(answer)
+                    for waiter, answer in list(zip(batch, answers, strict=True)):
+                        self._settle(waiter, answer)
                 except Exception as error:  # noqa: BLE001  every waiter of this call gets its error
-                    _fail(batch, error)
+                    self._fail(batch, error)
                     if isinstance(error, StoreUnavailable) and error.kind in ("away", "timeout"):
                         self._fail_queue(error)  # else the last in the queue would wait for many time-outs
         finally:  # only a cancelled call leaves waiters behind
             stopping = StoreUnavailable("away", "the process is stopping")
-            _fail(batch, stopping)
+            self._fail(batch, stopping)
             self._fail_queue(stopping)
             # Here, not in a callback, which would run later: who comes between would start no call and wait for ever.
             self._calls.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _fail_queue(self, error: Exception) -> None:
-        _fail(self._queue, error)
-        self._queue.clear()
+    def _settle(self, waiter: Waiter, end: str | Exception) -> None:
+        tell = waiter.tell
+        if tell is not None:
+            waiter.tell = None
+            self._waiting -= 1
+            tell(end)
 
-    def _gather(self) -> list[_Waiter]:
-        batch: list[_Waiter] = []
+    def _fail(self, waiters: Iterable[Waiter], error: Exception) -> None:
+        for waiter in waiters:
+            self._settle(waiter, error)
+
+    def _fail_queue(self, error: Exception) -> None:
+        queued = list(self._queue)
+        self._queue.clear()
+        self._fail(queued, error)
+
+    def _gather(self) -> list[Waiter]:
+        batch: list[Waiter] = []
         size = 0
         while self._queue and len(batch) < self._max_deliveries:
-            if self._queue[0].answer.done():  # its client has gone before anything was sent
+            if self._queue[0].tell is None:  # its client has gone before anything was sent
                 self._queue.popleft()
                 continue
             size += self._queue[0].size_bytes
@@ -125,9 +168,3 @@ class GroupCommit:
                 break
             batch.append(self._queue.popleft())
         return batch
-
-
-def _fail(batch: Iterable[_Waiter], error: Exception) -> None:
-    for waiter in batch:
-        if not waiter.answer.done():
-            waiter.answer.set_exception(error)

@@ -56,6 +56,14 @@ class MethodRefused(InboundError):
         self.allow = allow
 
 
+class Answer(NamedTuple):
+    """What goes out: HTTP status, body, and every header but `content-length`."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
 class Problem(NamedTuple):
     """What a sender is told: HTTP status, the word in `status`, whether it is asked to come back."""
 
@@ -80,7 +88,7 @@ PROBLEMS: Final[dict[type[GatewayError], Problem]] = {
 _UNEXPECTED: Final = Problem(503, "unavailable", retry=True)
 _JITTER: Final = random.Random()  # noqa: S311  spreads retries, guards nothing
 
-_COMMON: Final = (
+JSON_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -100,40 +108,32 @@ def retry_after_s() -> int:
     return _JITTER.randint(*RETRY_AFTER_S)
 
 
-def answer_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Give the headers of a JSON answer with this body."""
-    return [(b"content-length", b"%d" % len(body)), *_COMMON]
-
-
-async def respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Send one whole answer."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def refuse(send: Send, error: Exception, *, close: bool = False) -> int:
+def refusal(error: Exception, *, close: bool = False) -> Answer:
     """
-    Send what the table says of an error.
+    Give what the table says of an error.
 
     Args:
         error: any exception; an unknown one is answered as ours (503).
         close: end the connection after the answer (its body was never asked for).
-    Returns:
-        The HTTP status sent.
     """
     row = problem(error)
-    body = orjson.dumps({"status": row.word})
-    headers = answer_headers(body)
+    headers = JSON_HEADERS
     if row.retry:
-        headers.append((b"retry-after", b"%d" % retry_after_s()))
+        headers += ((b"retry-after", b"%d" % retry_after_s()),)
     if isinstance(error, MethodRefused):
-        headers.append((b"allow", ", ".join(error.allow).encode("ascii")))
+        headers += ((b"allow", ", ".join(error.allow).encode("ascii")),)
     if close:
-        headers.append((b"connection", b"close"))
-    await respond(send, row.status, body, headers)
-    return row.status
+        headers += ((b"connection", b"close"),)
+    return Answer(row.status, orjson.dumps({"status": row.word}), headers)
+
+
+async def respond(send: Send, answer: Answer) -> None:
+    """Send one whole answer over ASGI."""
+    headers = [(b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def overloaded(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer a request for which there is no room, unread (an ASGI application)."""
-    await refuse(send, StoreUnavailable("busy"), close=True)
+    await respond(send, refusal(StoreUnavailable("busy"), close=True))

@@ -39,7 +39,10 @@ class Tally:
     def add(self, name: str, **labels: str) -> None:
         """Count one; labels come from configuration or from our own words."""
         key = (name, *labels.items())
-        field = self._fields.get(key) or self._fields.setdefault(key, counter(name, **labels))
+        self.count(self._fields.get(key) or self._fields.setdefault(key, counter(name, **labels)))
+
+    def count(self, field: str) -> None:
+        """Count one of a counter that was named before (`gateway.telemetry.counter`)."""
         self._counts[field] = self._counts.get(field, 0) + 1
 
     def waiting(self) -> dict[str, int]:

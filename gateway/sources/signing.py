@@ -17,10 +17,12 @@ import hashlib
 import hmac
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import VerificationError
+from gateway.sources.reading import ordinary_instant_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,9 +53,10 @@ def refuse_doubles(request: Request, names: Iterable[str]) -> None:
     Raises:
         VerificationError: `doubled_header`.
     """
-    for name in (*names, *ALWAYS_SINGLE):
-        if request.count(name) > 1:
-            raise VerificationError("doubled_header")
+    if request.doubled:
+        for name in (*names, *ALWAYS_SINGLE):
+            if request.count(name) > 1:
+                raise VerificationError("doubled_header")
 
 
 def required(request: Request, name: str, reason: str) -> str:
@@ -63,7 +66,7 @@ def required(request: Request, name: str, reason: str) -> str:
     Raises:
         VerificationError: `reason` when it is absent or empty, `doubled_header` when it stands twice.
     """
-    if request.count(name) > 1:
+    if request.doubled and request.count(name) > 1:
         raise VerificationError("doubled_header")
     value = request.header(name)
     if not value:
@@ -71,7 +74,8 @@ def required(request: Request, name: str, reason: str) -> str:
     return value
 
 
-def keys(secrets: Sequence[str]) -> tuple[bytes, ...]:
+@lru_cache(maxsize=256)
+def keys(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
     """
     Give the secrets as HMAC keys: their text in UTF-8, never decoded, never empty.
 
@@ -136,15 +140,54 @@ def check_hmac(
     Raises:
         VerificationError: `no_secret`, `bad_signature`.
     """
-    if not hmac_keys or any(not key for key in hmac_keys):
-        raise VerificationError("no_secret")
+    _refuse_empty(hmac_keys)
     matched = False
     for key in hmac_keys:
-        expected = hmac.digest(key, message, algorithm)
+        expected = _mac(key, message, algorithm)
         for offered in digests:
             matched |= hmac.compare_digest(expected, offered)
     if not matched:
         raise VerificationError("bad_signature")
+
+
+def check_base64_hmac(hmac_keys: Sequence[bytes], message: bytes, shown: str) -> None:
+    """
+    A header is, byte for byte, the base64 of the HMAC-SHA256 of the message under one of the keys.
+
+    Stricter than reading it and cheaper: no other spelling of the same bytes passes.
+
+    Raises:
+        VerificationError: `no_secret`, `bad_signature`.
+    """
+    _refuse_empty(hmac_keys)
+    offered = shown.encode("latin-1", "replace")
+    matched = False
+    for key in hmac_keys:
+        matched |= hmac.compare_digest(base64.b64encode(_mac(key, message, "sha256")), offered)
+    if not matched:
+        raise VerificationError("bad_signature")
+
+
+def _refuse_empty(hmac_keys: Sequence[bytes]) -> None:
+    if not hmac_keys or not all(hmac_keys):
+        raise VerificationError("no_secret")
+
+
+def _mac(key: bytes, message: bytes, algorithm: Algorithm) -> bytes:
+    """Give the HMAC (RFC 2104) from the states behind the padded key: a third cheaper than a new one each time."""
+    inner, outer = _states(key, algorithm)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(message)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=256)
+def _states(key: bytes, algorithm: Algorithm) -> tuple[hashlib._Hash, hashlib._Hash]:
+    block = hashlib.new(algorithm).block_size
+    padded = (key if len(key) <= block else hashlib.new(algorithm, key).digest()).ljust(block, b"\0")
+    inner, outer = bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
+    return hashlib.new(algorithm, inner), hashlib.new(algorithm, outer)
 
 
 def epoch_s(value: str) -> int:
@@ -166,6 +209,9 @@ def iso_s(value: str) -> float:
     Raises:
         VerificationError: `bad_timestamp`.
     """
+    ordinary_us = ordinary_instant_us(value)
+    if ordinary_us is not None:
+        return ordinary_us / 1_000_000
     match = _ISO.fullmatch(value)
     if not match:
         raise VerificationError("bad_timestamp")
@@ -255,7 +301,7 @@ def query_token(request: Request, name: str = "token") -> bytes | None:
     return unquote_to_bytes(_raw(found[0])) if found else None
 
 
-def check_token(secrets: Sequence[str], offered: Iterable[bytes | None]) -> None:
+def check_token(secrets: tuple[str, ...], offered: Iterable[bytes | None]) -> None:
     """
     Every offered token is one of the secrets, compared by hash in constant time; at least one is offered.
 

@@ -20,9 +20,8 @@ from gateway.sources.signing import (
     basic_password,
     bearer,
     check_age,
-    check_hmac,
+    check_base64_hmac,
     check_token,
-    digest,
     keys,
     refuse_doubles,
     required,
@@ -80,10 +79,10 @@ class ZendeskSource:
             check_token(connection.secrets, (bearer(request), basic_password(request)))
             return
         refuse_doubles(request, (SIGNATURE, TIMESTAMP))
-        signature = digest(required(request, SIGNATURE, "missing_signature"))
+        signature = required(request, SIGNATURE, "missing_signature")
         timestamp = required(request, TIMESTAMP, "missing_timestamp")
         at_s = timestamp_s(timestamp)
-        check_hmac(keys(connection.secrets), timestamp.encode("latin-1") + request.body, [signature])
+        check_base64_hmac(keys(connection.secrets), timestamp.encode("latin-1") + request.body, signature)
         check_age(at_s, now_s, connection.tolerance_s)
 
     def delivery_id(self, request: Request, payload: Json) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import REFS, Change
 from gateway.sources.base import Normalized
-from gateway.sources.reading import UNKNOWN, instant_ms, instant_us, known, mapping, plain_text, strings, text, word
+from gateway.sources.reading import instant_ms, instant_us, mapping, plain_text, strings, text, word
 from gateway.sources.zendesk_words import link, reference, ticket_number
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def event_change(kind: str, payload: Mapping[str, Json], connection: Connection)
     life = LIFE.get(kind, "deleted" if status == "deleted" else "")
     if status == "scrubbed" and life != "purged":
         return Normalized(ignored="a scrubbed ticket's texts are placeholders")
-    updated_at_ms = instant_ms(detail.get("updated_at"))
-    event_at_us = instant_us(payload.get("time"))
+    updated_at, event_at = detail.get("updated_at"), payload.get("time")
+    event_at_us = instant_us(event_at)
+    updated_at_ms = None if updated_at == event_at else instant_ms(updated_at)
     if updated_at_ms is None and event_at_us is not None:
         updated_at_ms = event_at_us // 1000
     gone = life in ("deleted", "purged")
@@ -68,8 +69,8 @@ def event_change(kind: str, payload: Mapping[str, Json], connection: Connection)
         created_at_ms=instant_ms(detail.get("created_at")),
         life=life,
         creation=kind == "created",
-        complete=not gone and {"title", "status"} <= fields.keys(),
-        thin=not gone and not {"title", "status"} & fields.keys(),
+        complete="title" in fields and "status" in fields,
+        thin=not gone and "title" not in fields and "status" not in fields,
         sighting=status != "archived",
     )
     return Normalized((change,))
@@ -77,26 +78,31 @@ def event_change(kind: str, payload: Mapping[str, Json], connection: Connection)
 
 def _ticket(detail: Mapping[str, Json], payload: Mapping[str, Json]) -> Json:
     """Give `detail.id`; without one, what the signed subject says. Wire: `"subject": "zen:ticket:70881"`."""
+    if found := detail.get("id"):
+        return found
     subject = text(payload.get("subject")) or ""
-    return detail.get("id") or (subject.removeprefix(SUBJECT) if subject.startswith(SUBJECT) else "")
+    return subject.removeprefix(SUBJECT) if subject.startswith(SUBJECT) else ""
+
+
+def _description(value: Json) -> str:
+    return plain_text(value if isinstance(value, str) else text(value) or "")
 
 
 def _fields(detail: Mapping[str, Json], ticket: str, status: str, connection: Connection) -> dict[str, Json]:
     """Read a snapshot; a null is known to be empty, a key that is absent is unknown."""
-
-    def said(name: str, value: Json) -> Json:
-        return value if name in detail else UNKNOWN
-
-    description = said("description", plain_text(text(detail.get("description")) or ""))
-    return known(
-        {
-            "title": said("subject", text(detail.get("subject")) or ""),
-            # Where `is_public` is false, the description is a private note.
-            "description": UNKNOWN if detail.get("is_public") is False else description,
-            "url": link(ticket, connection) or UNKNOWN,
-            "tags": said("tags", strings(detail.get("tags")) or []),
-            "type": said("type", word(detail.get("type")) or ""),
-            "severity": said("priority", word(detail.get("priority")) or ""),
-            "status": status or UNKNOWN,
-        }
-    )
+    fields: dict[str, Json] = {}
+    if "subject" in detail:
+        fields["title"] = text(detail["subject"]) or ""
+    if "description" in detail and detail.get("is_public") is not False:  # where it is, this is a private note
+        fields["description"] = _description(detail["description"])
+    if url := link(ticket, connection):
+        fields["url"] = url
+    if "tags" in detail:
+        fields["tags"] = strings(detail["tags"]) or []
+    if "type" in detail:
+        fields["type"] = word(detail["type"]) or ""
+    if "priority" in detail:
+        fields["severity"] = word(detail["priority"]) or ""
+    if status:
+        fields["status"] = status
+    return fields

@@ -20,7 +20,7 @@ import pytest
 from gateway.app import create_app
 from gateway.core.change import Change, decode_fresh, frames
 from gateway.errors import UnreadablePayload
-from gateway.ingest.endpoint import dedupe, on_delete
+from gateway.ingest.gate import dedupe, on_delete
 from gateway.settings import from_env
 from gateway.sources import SOURCES
 from gateway.sources.base import Connection, Normalized, Reply

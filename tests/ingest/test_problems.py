@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError, InboundError, PendingFull, StoreError, StoreUnavailable, VerificationError
-from gateway.ingest.problems import PROBLEMS, RETRY_AFTER_S, MethodRefused, overloaded, problem, refuse
+from gateway.ingest.problems import PROBLEMS, RETRY_AFTER_S, MethodRefused, overloaded, problem, refusal, respond
 
 
 def leaves(root: type[GatewayError]) -> set[type[GatewayError]]:
@@ -22,7 +22,7 @@ def answer(error: Exception) -> tuple[int, dict[bytes, bytes], Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(refuse(send, error))
+    asyncio.run(respond(send, refusal(error)))
     return sent[0]["status"], dict(sent[0]["headers"]), orjson.loads(sent[1]["body"])
 
 

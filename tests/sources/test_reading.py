@@ -264,3 +264,34 @@ def test_a_megabyte_of_broken_markup_is_read_in_a_moment(piece):
 @given(st.text(max_size=60) | st.text(alphabet="<>!-/ abscript&#;x\n", max_size=60))
 def test_any_text_is_read_as_markup(value):
     assert "\0" not in reading.html_to_text(value)
+
+
+ORDINARY = "2026-11-02T08:15:00Z"
+
+
+@given(
+    form=st.sampled_from([ORDINARY, "2026-11-02T08:15:00.123Z", "2026-11-02T08:15:00.123456Z"]),
+    edits=st.lists(st.tuples(st.integers(0, 26), st.sampled_from("0129-:.TtZz +/\u0660\u00a0W")), max_size=3),
+)
+def test_the_quick_reading_of_an_instant_says_what_the_pattern_says(form: str, edits: list[tuple[int, str]]) -> None:
+    marks = list(form)
+    for at, mark in edits:
+        marks[at % len(marks)] = mark
+    text = "".join(marks)
+    quick = reading.ordinary_instant_us(text)
+    assert quick in (None, reading.instant_us(" " + text))
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "1969-12-31", "0000-01-01", "2026-13-01", "2024-02-29", "9999-12-31"])
+def test_the_quick_reading_takes_no_day_that_is_none(day: str) -> None:
+    text = f"{day}T00:00:00Z"
+    assert reading.ordinary_instant_us(text) == reading.instant_us(" " + text)
+
+
+@given(st.text(alphabet="ab \t\n\r\0\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u2028\u3000\u00fc", max_size=30))
+def test_plain_text_of_tidy_lines_is_what_taking_the_words_apart_gives(value: str) -> None:
+    lines = [" ".join(line.split()) for line in value.replace("\0", "").splitlines()]
+    joined = "\n".join(lines).strip()
+    while "\n\n\n" in joined:
+        joined = joined.replace("\n\n\n", "\n\n")
+    assert reading.plain_text(value) == joined
