@@ -129,6 +129,8 @@ class GroupCommit:
                     answers = await self._put([waiter.delivery for waiter in batch])
                     for waiter, answer in list(zip(batch, answers, strict=True)):
                         self._settle(waiter, answer)
+                    # One turn of the loop, so that what has arrived meanwhile joins: calls half as many again as large.
+                    await asyncio.sleep(0)
                 except Exception as error:  # noqa: BLE001  every waiter of this call gets its error
                     self._fail(batch, error)
                     if isinstance(error, StoreUnavailable) and error.kind in ("away", "timeout"):

@@ -52,7 +52,7 @@ class Stage:
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.secret, self.token = secrets.token_hex(16), secrets.token_hex(16)
         self.sender = Sender(f"http://127.0.0.1:{self.web_port}/webhooks/zendesk", self.secret, rate_per_s)
-        self.count = workers
+        self.count, self.seed = workers, chance.randrange(10**6)
         self.more = more or {}
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Stage:
             **self.more,
         }
         words = ["workers", "sandbox", "--port", str(self.sandbox_port), "--token", self.token, "--quota", "200"]
-        words += ["--log", str(self.log), "--late-s", "3", "--retry-after", "1"]
+        words += ["--seed", str(self.seed), "--log", str(self.log), "--late-s", "3", "--retry-after", "1"]
         words += [word for name, rate in self.faults.items() for word in ("--fault", f"{name}={rate}")]
         self.fleet.add("sandbox", words, {})
         self.web = self.fleet.add("web", ["gateway", "web"], self.web_environment)

@@ -50,7 +50,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     faults = dict.fromkeys(("rate_limit", "unavailable", "late", "lost"), options.rate)
     began = time.monotonic()
     with Stage(
-        directory, chance, tickets=options.tickets, workers=2, faults=faults, rate_per_s=options.rate_per_s
+        directory,
+        chance,
+        tickets=options.tickets,
+        workers=2,
+        faults=faults,
+        more={"BATCH_MAX_ITEMS": str(options.batch_items)},
+        rate_per_s=options.rate_per_s,
     ) as stage:
         made = deliveries(stage.helpdesk, chance, options.deliveries, 0.2)
         over = threading.Event()
@@ -94,6 +100,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--kill-every", type=float, default=3.0, help="seconds between two kill -9 of a worker")
     parser.add_argument("--rate", type=float, default=0.05, help="of each of 429, 503, late, lost")
+    parser.add_argument("--batch-items", type=int, default=40, help="small, so that many calls meet the faults")
     parser.add_argument("--rate-per-s", type=float, default=60.0, help="deliveries a second")
     parser.add_argument("--patience", type=float, default=180.0, help="seconds to wait for everything to settle")
     parser.add_argument("--json", action="store_true")

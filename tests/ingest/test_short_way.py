@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.app import create_app
+from gateway.core.change import Change
 from gateway.ingest.protocol import DeadlineProtocol
 from gateway.settings import from_env
-from tests.ingest.server import SECRET, raw, running, short, signed, ticket
+from gateway.sources import SOURCES
+from gateway.sources.base import Connection, Normalized
+from tests.ingest.server import SECRET, call, deliver, raw, running, short, signed, ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,3 +167,44 @@ def test_every_spelling_of_the_address_finds_the_connection(port: int, target: s
     sent = request(ticket(7), "Connection: close").replace(b"/webhooks/generic", target.encode(), 1)
     received, _ = raw(port, sent)
     assert answers(received)[0][0] == 202
+
+
+class Mute:
+    """A source that takes everything and fails when it is to acknowledge."""
+
+    name = "mute"
+    methods: tuple[str, ...] = ()
+    content_types: tuple[str, ...] = ("application/json",)
+
+    def handshake(self, request: Any, connection: Any) -> None:
+        return None
+
+    def check_secret(self, secret: str, auth: Any) -> str | None:
+        return None
+
+    def verify(self, request: Any, connection: Any, now_s: float) -> None:
+        return None
+
+    def delivery_id(self, request: Any, payload: Any) -> str | None:
+        return None
+
+    def parse(self, request: Any) -> Any:
+        return None
+
+    def normalize(self, payload: Any, request: Any, connection: Any) -> Normalized:
+        return Normalized((Change(ticket="mute:1", connection=connection.name),))
+
+    def acknowledge(self, *, stored: bool) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_defect_in_an_acknowledgement_is_not_felt_by_the_neighbours_of_its_call(redis_url: str) -> None:
+    settings = from_env({"REDIS_URL": redis_url, "GENERIC_WEBHOOK_SECRET": SECRET})
+    mute = Connection(name="mute", source="mute", secrets=("x" * 16,))
+    app = create_app(replace(settings, connections=(*settings.connections, mute)), {**SOURCES, "mute": Mute()})
+    with running(app) as port, concurrent.futures.ThreadPoolExecutor(20) as pool:
+        good = [pool.submit(deliver, port, ticket(number)) for number in range(40)]
+        bad = [pool.submit(call, port, "/webhooks/mute", b"{}", {"content-type": "application/json"}) for _ in range(9)]
+        assert {one.result().status for one in good} == {202}
+        assert {one.result().status for one in bad} == {503}
+        assert all("retry-after" in one.result().headers for one in bad)
