@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gateway.core.change import REFS
-from gateway.core.history import Sighting, history, runs, trim
+from gateway.core.history import history, trim
 from gateway.core.part import GONE, Part, later_life
 from gateway.core.state import KEPT, State
 
@@ -35,7 +35,7 @@ class Folded:
     new: nothing was ever sent of this ticket, as far as is known.
     complete: the changes may create (or revive) the ticket: they hold a full record not older than what was dropped.
     history: the list to send, None when it must be left out.
-    created_at_ms: for information only.
+    part: the changes that were folded.
     """
 
     state: State
@@ -132,11 +132,6 @@ def _complete(before: State, part: Part) -> bool:
     if full is None and (part.creation or {"title", "email"} <= part.values.keys()):
         full = part.oldest
     return full is not None and (before.dropped is None or full >= before.dropped)
-
-
-def first_sighting(part: Part) -> Sighting | None:
-    """Give the oldest run's first sighting; for displays."""
-    return next(iter(runs(part.sightings)), None)
 
 
 def keeps(folded: Folded) -> dict[str, Json]:
