@@ -12,13 +12,14 @@ from gateway.core import part as parts
 from gateway.core import state as states
 from gateway.core.change import UnknownFrame, frame
 from gateway.core.fold import Folded, fold
-from gateway.core.ticket import Company, Found, Person, Want, wants
+from gateway.core.ticket import Company, Found, Person, Want, after_upsert, wants
 from gateway.store.pending import Ack, Burial, Loaded
 from workers.helpdesks.base import read_company, read_person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gateway.core.lone import Lone
     from gateway.core.part import Part
     from gateway.core.state import State
     from gateway.core.ticket import Item
@@ -33,27 +34,56 @@ class Held:
     One claimed ticket.
 
     doubt: 0, 1 (a holder never settled) or 2 (its second send is outstanding).
-    cut: bytes of the value that this claim has read.
-    dead: it has a dead letter, whose changes are folded in.
+    loaded: what this claim has read.
+    lone: it came by the express lane; then it is folded only when somebody asks.
     item: what is to be sent, once made.
     """
 
     ticket: str
     doubt: int
-    cut: int
-    dead: bool
-    folded: Folded
+    loaded: Loaded
+    lone: Lone | None = None
     item: Item | None = None
+    _folded: Folded | None = None
+
+    @property
+    def folded(self) -> Folded:
+        """
+        What its changes come to, a dead letter's included.
+
+        Raises:
+            UnknownFrame, UnknownState: it cannot be read.
+        """
+        if self._folded is None:
+            part = parts.read(self.loaded.value)
+            if self.loaded.dead:
+                part = parts.join(part, parts.read(self.loaded.dead))
+            self._folded = fold(states.read(self.loaded.state), part)
+        return self._folded
+
+    @property
+    def new(self) -> bool:
+        """Planhat is believed not to hold it."""
+        return self.lone.new if self.lone else self.folded.new or self.folded.state.gone
+
+    @property
+    def history_open(self) -> bool:
+        """It has sightings, and Planhat may hold older ones."""
+        if self.lone:
+            return self.lone.history_open
+        return bool(self.folded.state.sightings) and not self.folded.state.history_known
 
     @property
     def to_delete(self) -> bool:
         """It must go in Planhat; once more after a deletion in doubt, since an older call may have landed after it."""
+        if self.lone:
+            return False
         return self.folded.action == "delete" or (self.folded.action == "nothing" and self.doubt == 2)
 
     @property
     def connection(self) -> str:
         """The connection that brought the changes; "" for changes that no connection brought."""
-        return self.folded.part.connection
+        return self.lone.connection if self.lone else self.folded.part.connection
 
     def frame(self) -> bytes:
         """Give the ticket's changes as one frame, to be kept as a dead letter or for a second send."""
@@ -65,20 +95,30 @@ class Held:
 
         Args:
             ttl_s: how long the state of a closed ticket lives, seconds.
-            lease_ms: of the call; given after a send of a ticket in doubt, which is then sent once more.
+            lease_ms: of the call; given after a call about a ticket in doubt, which is then made once more.
         """
-        return Ack(
-            ticket=self.ticket,
-            cut=self.cut,
-            state=state.encode(),
-            ttl_s=ttl_s if state.may_expire else None,
-            resend=self.frame() if lease_ms and self.doubt == 1 else None,
-            lease_ms=lease_ms,
-        )
+        return self._ack(state.encode(), ttl_s if state.may_expire else None, lease_ms)
+
+    def ack_sent(self, planhat_id: str | None, *, ttl_s: int, lease_ms: int) -> Ack:
+        """
+        Settle the ticket after Planhat took its item.
+
+        Args:
+            planhat_id: what the answer told, if anything.
+            ttl_s, lease_ms: as for `ack`.
+        """
+        if self.lone:
+            return self._ack(self.lone.encode(planhat_id), ttl_s if self.lone.closed else None, lease_ms)
+        assert self.item is not None  # noqa: S101 - only made items are sent
+        return self.ack(after_upsert(self.folded, self.item, planhat_id), ttl_s=ttl_s, lease_ms=lease_ms)
+
+    def _ack(self, state: bytes, ttl_s: int | None, lease_ms: int) -> Ack:
+        resend = self.frame() if lease_ms and self.doubt == 1 else None
+        return Ack(self.ticket, len(self.loaded.value), state, ttl_s, resend, lease_ms)
 
     def burial(self, reason: str, detail: str) -> Burial:
         """Make the ticket a dead letter: its changes are kept, its reason told."""
-        return Burial(self.ticket, self.cut, self.frame(), reason, detail, self.connection)
+        return Burial(self.ticket, len(self.loaded.value), self.frame(), reason, detail, self.connection)
 
 
 @dataclass(slots=True)
@@ -99,15 +139,13 @@ def hold(loaded: Loaded, doubt: int) -> Held | None:
     """
     Fold a loaded ticket; None when a newer release wrote it (it is left alone) or it is damaged.
     """
+    held = Held(loaded.ticket, doubt, loaded)
     try:
-        part = parts.read(loaded.value)
-        if loaded.dead:
-            part = parts.join(part, parts.read(loaded.dead))
-        state = states.read(loaded.state)
+        held.folded  # noqa: B018 - read now, so that what cannot be read is found here
     except (UnknownFrame, states.UnknownState) as error:
         log.warning("ticket left alone", extra={"ticket": loaded.ticket, "detail": str(error)})
         return None
-    return Held(loaded.ticket, doubt, len(loaded.value), bool(loaded.dead), fold(state, part))
+    return held
 
 
 def read_parts(loaded: Loaded) -> Part | None:

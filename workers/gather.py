@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.core.lone import lone
 from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
+from gateway.store.room import SLICE
 from workers.batch import Batch, Held, cached, hold, lacking
 from workers.settle import bury, detail_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from gateway.store.pending import Loaded
+    from gateway.store.pending import Loaded, Store
     from workers.deps import Deps
+    from workers.settings import WorkerSettings
 
 log = logging.getLogger("planhat_gateway.flush")
 
 LOOKUP_SNOOZE_MS: Final = 120_000
 DELETE_SNOOZE_MS: Final = 600_000
 UNREADABLE_SNOOZE_MS: Final = 60_000
-BREATH_TICKETS: Final = 200
+BREATH_TICKETS: Final = 50
 """After so many tickets the loop gets a turn: a body under way must not wait for the next batch's arithmetic."""
 
 
@@ -41,17 +44,25 @@ async def gather(deps: Deps, limit: int, *, suspects: Sequence[str] = (), lease_
         None when nothing could be claimed.
     """
     store, token = deps.store, deps.token()
-    if suspects:
-        claimed = await store.claim_named(suspects, token, lease_ms)
-    else:
-        claimed = await store.claim(limit, token, lease_ms)
-    if not claimed:
+    held: list[Held] = []
+    unreadable: list[str] = []
+    found, more = 0, limit
+    following = asyncio.create_task(_read(store, token, more, suspects, lease_ms))
+    try:
+        while piece := await following:
+            found += len(piece.doubts)
+            more = 0 if suspects or len(piece.doubts) < min(SLICE, more) else more - SLICE
+            following = asyncio.create_task(_read(store, token, more, suspects, lease_ms))
+            readable = await _fold(deps.settings, piece)
+            held += readable
+            if len(readable) < len(piece.loaded):
+                unreadable += {one.ticket for one in piece.loaded} - {one.ticket for one in readable}
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    if not found:
         await _forget(deps, suspects)
         return None
-    doubts = {one.ticket: one.doubt for one in claimed}
-    loaded = await store.load(list(doubts))
-    held = await _fold(loaded, doubts)
-    unreadable = sorted({one.ticket for one in loaded} - {one.ticket for one in held})
     if unreadable:
         await store.unsuspect(unreadable)
         await store.release(token, unreadable, not_before_ms=now_ms + UNREADABLE_SNOOZE_MS)
@@ -59,11 +70,39 @@ async def gather(deps: Deps, limit: int, *, suspects: Sequence[str] = (), lease_
     return Batch(token, held, bool(suspects))
 
 
-async def _fold(loaded: Iterable[Loaded], doubts: dict[str, int]) -> list[Held]:
+class _Piece(NamedTuple):
+    """Some claimed tickets: doubt by ticket, and what they hold."""
+
+    doubts: dict[str, int]
+    loaded: list[Loaded]
+
+
+async def _read(store: Store, token: str, limit: int, suspects: Sequence[str], lease_ms: int) -> _Piece | None:
+    """Claim and load a slice, while the one before it is folded; None when there is no more."""
+    if limit <= 0:
+        return None
+    if suspects:
+        claimed = await store.claim_named(suspects, token, lease_ms)
+    else:
+        claimed = await store.claim(min(SLICE, limit), token, lease_ms)
+    doubts = {one.ticket: one.doubt for one in claimed}
+    return _Piece(doubts, await store.load(list(doubts))) if claimed else None
+
+
+async def _fold(settings: WorkerSettings, piece: _Piece) -> list[Held]:
+    """Fold what can be read; a ticket with one newer change becomes an item at once."""
     held = []
-    for number, one in enumerate(loaded):
-        folded = hold(one, doubts[one.ticket])
-        if folded:
+    source_of, full_history, max_bytes = settings.source_of, settings.history == "full", settings.batch_max_bytes - 2
+    for number, one in enumerate(piece.loaded):
+        ticket, value, state, dead = one
+        quick = None
+        if not dead:
+            quick = lone(
+                value, state, ticket=ticket, source_of=source_of, full_history=full_history, max_bytes=max_bytes
+            )
+        if quick:
+            held.append(Held(ticket, piece.doubts[ticket], one, quick, quick.item))
+        elif folded := hold(one, piece.doubts[ticket]):
             held.append(folded)
         if number % BREATH_TICKETS == 0:
             await asyncio.sleep(0)
@@ -89,7 +128,7 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
     A suspect that must wait is none any more: it would be asked for by name again and again, and others never.
     """
     store, settings, token = deps.store, deps.settings, batch.token
-    found = await cached(store, batch.ready)
+    found = await cached(store, [one for one in batch.ready if not one.item])
     waiting: list[str] = []
     deleting: list[str] = []
     acks, burials, ready = [], [], []
@@ -97,6 +136,9 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
     for number, one in enumerate(batch.ready):
         if number % BREATH_TICKETS == 0:
             await asyncio.sleep(0)
+        if one.item:  # by the express lane
+            ready.append(one)
+            continue
         folded = one.folded
         helpdesk = deps.helpdesks.get(one.connection)
         if one.to_delete:

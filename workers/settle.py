@@ -14,7 +14,7 @@ from gateway.core import bisect
 from gateway.core import health as healths
 from gateway.core.outcome import Verdict
 from gateway.core.retry import backoff_ms, rate_limit_pause_ms
-from gateway.core.ticket import REASONS, after_upsert
+from gateway.core.ticket import REASONS
 from gateway.errors import StoreUnavailable
 from workers.helpdesks import CLIENTS
 from workers.read_back import confirmed, know_history
@@ -217,13 +217,10 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     if not acked:
         return
     settings = deps.settings
-    ended = []
-    for one in acked:
-        assert one.item is not None  # noqa: S101 - only made items are sent
-        state = after_upsert(one.folded, one.item, outcome.ids.get(one.ticket))
-        ended.append(one.ack(state, ttl_s=settings.ticket_memory_ttl_s, lease_ms=deps.call_lease_ms))
+    ttl_s, lease_ms = settings.ticket_memory_ttl_s, deps.call_lease_ms
+    ended = [one.ack_sent(outcome.ids.get(one.ticket), ttl_s=ttl_s, lease_ms=lease_ms) for one in acked]
     await deps.store.ack(token, ended)
-    believed_new = sum(1 for one in acked if one.folded.new or one.folded.state.gone)
+    believed_new = sum(1 for one in acked if one.new)
     if outcome.created is not None and outcome.created > believed_new:
         log.warning(
             "planhat created more tickets than were believed new: somebody else removed some",
@@ -232,7 +229,7 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
         await deps.store.count({"drift_created": outcome.created - believed_new})
     if settings.history != "full":
         return
-    unknown = [one for one in acked if not one.folded.state.history_known and one.folded.state.sightings]
+    unknown = [one for one in acked if one.history_open]
     all_created = outcome.created == calls_items
     created = [one for one in unknown if all_created or one.ticket in outcome.created_ids]
     rest = {one.ticket for one in unknown} - {one.ticket for one in created}

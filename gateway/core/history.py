@@ -8,6 +8,7 @@ idempotent; the list is derived anew each time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -69,11 +70,15 @@ def instant(at_ms: int) -> str:
 
     Source: facts of the ticket endpoint, `history[].time`.
     """
-    clamped = min(max(at_ms, 0), 253_402_300_799_999)
-    seconds, ms = divmod(clamped, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"
+    minutes, ms = divmod(min(max(at_ms, 0), 253_402_300_799_999), 60_000)
+    return f"{_minute(minutes)}{ms // 1000:02d}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60, UTC).isoformat()[:17]
 
 
 def history(sightings: Iterable[Sighting]) -> list[dict[str, Json]]:
     """Give the `history` field: every run of a status once, `[{status, time}]`, oldest first."""
-    return [{"status": sighting.status, "time": instant(sighting.at_ms)} for sighting in runs(sightings)]
+    return [{"status": status, "time": instant(at_ms)} for at_ms, _, status in runs(sightings)]

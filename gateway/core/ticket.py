@@ -33,6 +33,10 @@ REASONS: Final = {
 """Why a ticket is a dead letter, in words a person can act on."""
 
 
+PLACES: Final = ("companyExternalId", "companyId", "domains")
+"""Fields by any of which Planhat can place a new ticket."""
+
+
 class Want(NamedTuple):
     """One look-up: kind `user`, `organization` or `ticket`, and the helpdesk's id of it."""
 
@@ -95,10 +99,10 @@ def wants(folded: Folded) -> frozenset[Want]:
     return frozenset(wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """
-    What is sent of one ticket.
+    What is sent of one ticket. Nobody changes one; not frozen, because that triples the price of making one.
 
     body: the item as JSON bytes, `history` included when it goes out.
     fields_hash, history_hash: what the state remembers of it.
@@ -114,7 +118,30 @@ class Item:
 
 
 def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def item_of(
+    values: Mapping[str, Json], kept: dict[str, Json], history: list[dict[str, Json]] | None, history_hash: str
+) -> Item:
+    """
+    Encode an item.
+
+    Args:
+        values: every field but the history.
+        kept: the next `State.kept`.
+        history: None when it must be left out.
+        history_hash: of the history that was sent last.
+    """
+    # In the order of names, so that equal items are equal bytes whichever deliveries they come from.
+    body = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    fields_hash = _hash(body)
+    if history is not None:
+        encoded = orjson.dumps(history)
+        history_hash = _hash(encoded)
+        body = b"".join((body[:-1], b',"history":', encoded, b"}"))
+    status = values.get("status")
+    return Item(body, fields_hash, history_hash, kept, status if isinstance(status, str) else None)
 
 
 def _people(folded: Folded, found: Found) -> dict[str, Json]:
@@ -146,8 +173,7 @@ def _people(folded: Folded, found: Found) -> dict[str, Json]:
 def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]:
     """Give domains and external id: named ones first, then the organization's, then the mail domain's."""
     fields, refs, kept = folded.fields, folded.refs, folded.state.kept
-    named = ("companyId", "companyExternalId", "domains")
-    values: dict[str, Json] = {name: fields[name] for name in named if name in fields}
+    values: dict[str, Json] = {name: fields[name] for name in PLACES if name in fields}
     organization = refs.get("organization_id")
     company = found.companies.get(organization) if organization else None
     if company is not None:
@@ -155,7 +181,7 @@ def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]
             values.setdefault("domains", list(company.domains))
         values.setdefault("companyExternalId", company.external_id)
     elif "organization_id" not in folded.new_refs:
-        for name in ("companyExternalId", "companyId", "domains"):
+        for name in PLACES:
             if name in kept and not (name == "domains" and email != kept.get("email") and not organization):
                 values.setdefault(name, kept[name])
     elif not organization:
@@ -186,16 +212,9 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
         kept["@" + name] = value
     if email is None:
         del values["email"]
-    # In the order of names, so that equal items are equal bytes whichever deliveries they come from.
     named = {"sourceId": ticket, "source": source} if source else {"sourceId": ticket}
-    body = orjson.dumps({**named, **values}, option=orjson.OPT_SORT_KEYS)
-    fields_hash, history_hash = _hash(body), folded.state.history_hash
-    if with_history and folded.history is not None:
-        history = orjson.dumps(folded.history)
-        history_hash = _hash(history)
-        body = body[:-1] + b',"history":' + history + b"}"
-    status = values.get("status")
-    return Item(body, fields_hash, history_hash, kept, status if isinstance(status, str) else None)
+    history = folded.history if with_history else None
+    return item_of({**named, **values}, kept, history, folded.state.history_hash)
 
 
 def unchanged(folded: Folded, item: Item) -> bool:
@@ -221,7 +240,7 @@ def screen(folded: Folded, item: Item, *, max_bytes: int) -> str | None:
     if not folded.complete:
         return "incomplete"
     creates = folded.new or folded.state.gone
-    if creates and not any(item.kept.get(name) for name in ("domains", "companyExternalId", "companyId")):
+    if creates and not any(item.kept.get(name) for name in PLACES):
         return "missing_company"
     if len(item.body) > max_bytes:
         return "too_large"

@@ -35,7 +35,7 @@ LIST_PARAMETERS: Final = frozenset(
 """The documented long names; the short ones of the page's example may be ignored silently."""
 
 RETRY_AFTER_MAX_S: Final = 3600.0
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 1 << 19
 _HTML_CAP: Final = 20_000
 _PLAIN_ENTRY: Final = frozenset({"message", "_id", "sourceId", "externalId", "index"})
 _REQUEST_IDS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
