@@ -70,15 +70,19 @@ def create_app(settings: Settings, sources: Mapping[str, Source] = SOURCES) -> G
         ConfigurationError: REDIS_URL is not set.
     """
     redis = connect(require_redis(settings), tls_verify=settings.store.tls_verify, max_connections=MAX_CONNECTIONS)
-    store = Store(redis, limits=settings.store.limits)
-    tally = Tally(store.count)
+    stores = {name: Store(redis, name, limits=settings.store.limits) for name in settings.destinations}
+    first = settings.destinations[0]
+    tally = Tally(stores[first].count)
 
-    async def put(deliveries: list[Delivery]) -> list[str]:
-        tally.add("gateway_put_calls_total")
-        return await store.put(deliveries)
+    def counted(store: Store) -> GroupCommit:
+        async def put(deliveries: list[Delivery]) -> list[str]:
+            tally.add("gateway_put_calls_total")
+            return await store.put(deliveries)
 
-    commit = GroupCommit(put)
-    health = Health(settings, store, tally)
+        return GroupCommit(put)
+
+    banks = {name: (counted(store), store) for name, store in stores.items()}
+    health = Health(settings, stores, tally)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -90,12 +94,20 @@ def create_app(settings: Settings, sources: Mapping[str, Source] = SOURCES) -> G
             yield
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(CLOSE_S):
-                await commit.close()
+                for commit, _ in banks.values():
+                    await commit.close()
                 await tally.flush()
         await redis.aclose()
 
     app = Gateway(routes=health.routes(), lifespan=lifespan, exception_handlers={404: _not_found, Exception: _defect})
-    app.door = Door(settings.connections, sources, commit, store, tally, max_body_bytes=settings.web.max_body_bytes)
+    app.door = Door(
+        settings.connections,
+        sources,
+        *banks[first],
+        tally,
+        max_body_bytes=settings.web.max_body_bytes,
+        others=banks,
+    )
     return app
 
 

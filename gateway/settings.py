@@ -13,19 +13,24 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
+from gateway.config.file import ConfigFile, load
 from gateway.errors import ConfigurationError
+from gateway.rules import AGENTS, APPS, BRANDS, GROUPS, rules_of
 from gateway.sources import SOURCES
 from gateway.sources.base import Auth, Connection, OnDelete
 from gateway.store.records import Limits
 from gateway.telemetry import FORMATS, LEVELS, Format, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+PREFIX_MAX: Final = 64
 SECRET_MIN: Final = 16
 """Characters; a shorter secret is refused at boot."""
 
@@ -66,18 +71,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("TICKET_MEMORY_TTL_S", "7776000", "s", "how long the last-sent state of a closed ticket is kept", "store"),
     Setting("DEAD_LETTER_TTL_S", "2592000", "s", "how long a dead letter is kept", "store"),
     Setting("DEAD_LETTER_MAX", "100000", "tickets", "dead letters above which nothing more is taken in", "store"),
+    Setting("PUBLIC_URL", None, "", "our address as helpdesks call it; HubSpot signs it", "web"),
     Setting("CONSOLE_PASSWORD", None, "", "for the operator console, which comes in a later release", "web"),
     Setting("METRICS_TOKEN", None, "", "bearer token that /metrics then demands", "web"),
     Setting("LOG_LEVEL", "info", "", "debug, info, warning or error", "log"),
     Setting("LOG_FORMAT", "json", "", "json or text", "log"),
-    Setting("GATEWAY_CONFIG", None, "", "path of a TOML file; comes in a later release", "connection"),
+    Setting("GATEWAY_CONFIG", None, "", "path of a TOML file with more connections and their rules", "connection"),
     Setting("<SOURCE>_WEBHOOK_SECRET", None, "", "makes a connection; a comma-separated list rotates", "connection"),
     Setting("<SOURCE>_AUTH", "signature", "", "signature or bearer", "connection"),
     Setting("<SOURCE>_ON_DELETE", "delete", "", "delete, close or ignore", "connection"),
     Setting("<SOURCE>_SOURCE_ID_PREFIX", "<connection>:", "", "put before every sourceId; may be empty", "connection"),
-    Setting("ZENDESK_SUBDOMAIN", None, "", "makes links to tickets", "connection"),
-    Setting("FRESHDESK_DOMAIN", None, "", "makes links to tickets", "connection"),
-    Setting("ZENDESK_ACCOUNT_ID", None, "", "bodies of another account are refused", "connection"),
+    Setting("<SOURCE>_ACCOUNT_ID", None, "", "bodies of another account are refused", "connection"),
+    Setting("<SOURCE>_DOMAIN", None, "", "host of the helpdesk's pages, makes links to tickets", "connection"),
+    Setting("ZENDESK_SUBDOMAIN", None, "", "the same for Zendesk", "connection"),
     Setting("ZENDESK_ALLOW_TEST_SECRET", "0", "0 or 1", "1 also accepts Zendesk's public test secret", "connection"),
 )
 
@@ -94,10 +100,12 @@ FAR_BANK: Final = frozenset(
         "BATCH_MAX_BYTES",
         "BATCH_QUIET_S",
         "BATCH_MAX_WAIT_S",
-        "ZENDESK_API_EMAIL",
-        "ZENDESK_API_TOKEN",
+        "<SOURCE>_API_EMAIL",
+        "<SOURCE>_API_TOKEN",
+        "<SOURCE>_API_URL",
+        "<SOURCE>_API_CLIENT_ID",
+        "<SOURCE>_API_CLIENT_SECRET",
         "FRESHDESK_API_KEY",
-        "PUBLIC_URL",
     }
 )
 """Names left to the workers and the command line; known here only so as not to call them misspelt."""
@@ -105,11 +113,11 @@ FAR_BANK: Final = frozenset(
 TEST_SECRET: Final = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105  public: Zendesk prints it
 """What Zendesk signs "Test webhook" with before the webhook is saved. Source: Zendesk, "Verifying webhooks"."""
 
-LINK_SETTING: Final = {
-    "zendesk": "ZENDESK_SUBDOMAIN",
-    "freshdesk": "FRESHDESK_DOMAIN",
-    "freshservice": "FRESHSERVICE_DOMAIN",
-}
+LINK_SETTING: Final = {"zendesk": "ZENDESK_SUBDOMAIN"}
+"""The setting that makes links, where it is not <SOURCE>_DOMAIN."""
+
+DIGIT_ACCOUNTS: Final = frozenset({"zendesk", "hubspot", "zoho_desk"})
+"""Sources whose account ids are numbers; another text could never match."""
 
 _OURS: Final = ("WEBHOOK_", "PENDING_", "DEDUPE_", "DEAD_LETTER_", "PLANHAT_", "BATCH_", "TICKET_MEMORY_")
 _CLOSE: Final = 0.88
@@ -118,6 +126,7 @@ _SIZES: Final = {None: 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}
 _INTEGER: Final = re.compile(r"-?[0-9]{1,15}")
 _NUMBER: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?")
 
 
 class Reader:
@@ -236,6 +245,7 @@ class Settings:
     """
     Everything the gateway knows at boot.
 
+    destinations: names of the Planhat tenants, never empty.
     warnings: sentences for the administrator about settings that are legal and probably not meant.
     """
 
@@ -243,6 +253,7 @@ class Settings:
     web: WebSettings
     log: LogSettings
     connections: tuple[Connection, ...]
+    destinations: tuple[str, ...] = ("planhat",)
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
@@ -264,18 +275,15 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         ConfigurationError: with every fault at once, each a sentence that names the setting and says what to do.
     """
     read = Reader(environ)
-    if read.text("GATEWAY_CONFIG"):
-        read.fault(
-            "GATEWAY_CONFIG is set, but configuration files come in a later release: "
-            "remove it and set <SOURCE>_WEBHOOK_SECRET and the other variables instead."
-        )
+    file = file_from(read)
     store = store_from(read)
     web = _web(read)
     log = log_from(read)
-    connections = _connections(read)
+    connections = _connections(read, file)
     read.warnings += _misspelt(environ)
     read.done()
-    return Settings(store, web, log, connections, tuple(read.warnings))
+    destinations = tuple(file.destinations) if file and file.destinations else ("planhat",)
+    return Settings(store, web, log, connections, destinations, tuple(read.warnings))
 
 
 def from_process() -> Settings:
@@ -343,32 +351,141 @@ def _web(read: Reader) -> WebSettings:
     )
 
 
-def _connections(read: Reader) -> tuple[Connection, ...]:
+def file_from(read: Reader) -> ConfigFile | None:
+    """Read the configuration file, if one is named; what is wrong with it becomes faults."""
+    path = read.text("GATEWAY_CONFIG")
+    if path is None:
+        return None
+    try:
+        file = load(Path(path))
+    except ConfigurationError as error:
+        read.faults += error.faults
+        return None
+    tenants: dict[tuple[str, str], str] = {}
+    for name, table in file.destinations.items():
+        tenant = (table["token_env"], table.get("url", ""))
+        if tenant in tenants:
+            where = file.where("destinations", name)
+            read.fault(f"{where} is the same tenant as destinations.{tenants[tenant]}: one tenant has one quota.")
+        tenants[tenant] = name
+    return file
+
+
+def _connections(read: Reader, file: ConfigFile | None) -> tuple[Connection, ...]:
     tolerance_s = read.integer("WEBHOOK_TOLERANCE_S", 300, 1, DAY_S, "seconds")
-    made = [one for source in SOURCES if (one := _connection(read, source, tolerance_s)) is not None]
+    public_url = _public_url(read)
+    made = [one for source in SOURCES if (one := _connection(read, source, tolerance_s, public_url)) is not None]
+    origin = {one.name: f"{one.source.upper()}_SOURCE_ID_PREFIX" for one in made}
+    if file is not None:
+        first = next(iter(file.destinations), "planhat")
+        made = [replace(one, destination=first) for one in made]
+        for name, table in file.connections.items():
+            where = partial(file.where, "connections", name)
+            if name in origin:
+                read.fault(f"{where()} exists already by {name.upper()}_WEBHOOK_SECRET: give one of them another name.")
+            made.append(_connection_of(read, file, name, table, where, tolerance_s, public_url))
+            origin[name] = where("source_id_prefix")
     for at, one in enumerate(made):
         for other in made[:at]:
-            if one.prefix == other.prefix and one.destination == other.destination:
-                first, second = f"{other.source.upper()}_SOURCE_ID_PREFIX", f"{one.source.upper()}_SOURCE_ID_PREFIX"
+            same_desk = one.source == other.source and one.subdomain is not None and one.subdomain == other.subdomain
+            if one.prefix == other.prefix and one.destination == other.destination and not same_desk:
                 read.fault(
-                    f"{first} and {second} are the same ({one.prefix!r}): Planhat keys tickets by sourceId alone, so "
-                    f"ticket 1 of {other.name} and of {one.name} would overwrite each other: give each its own."
+                    f"{origin[other.name]} and {origin[one.name]} are the same ({one.prefix!r}): Planhat keys tickets "
+                    f"by sourceId alone, so ticket 1 of {other.name} and of {one.name} would overwrite each other: give "
+                    "each its own."
                 )
     return tuple(made)
 
 
-def _connection(read: Reader, source: str, tolerance_s: int) -> Connection | None:
+def destination_of(read: Reader, file: ConfigFile, name: str, table: Mapping[str, Any]) -> str:
+    """Give the destination of a connection of the file; both banks ask."""
+    known = tuple(file.destinations)
+    wanted = table.get("destination")
+    if wanted is None and len(known) <= 1:
+        return known[0] if known else "planhat"
+    if wanted in known:
+        return str(wanted)
+    close = difflib.get_close_matches(str(wanted), known, 1, 0.6)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}."
+    read.fault(f"{file.where('connections', name, 'destination')} must name a table under [destinations]; {hint}")
+    return "planhat"
+
+
+def connection_for_trial(file: ConfigFile, name: str) -> Connection:
+    """
+    Make a connection of the file that can map but not verify, its secret unknown.
+
+    Raises:
+        ConfigurationError: something else is wrong with it.
+    """
+    table = file.connections[name]
+    read = Reader({table["secret_env"]: ""})
+    where = partial(file.where, "connections", name)
+    made = _connection_of(read, file, name, table, where, 300, None)
+    read.faults = [fault for fault in read.faults if table["secret_env"] not in fault]
+    read.done()
+    return made
+
+
+def _connection_of(  # noqa: PLR0917
+    read: Reader,
+    file: ConfigFile,
+    name: str,
+    table: Mapping[str, Any],
+    where: Callable[..., str],
+    tolerance_s: int,
+    public_url: str | None,
+) -> Connection:
+    """Make a connection of the file."""
+    source, auth = table["source"], cast("Auth", table.get("auth", "signature"))
+    prefix = table.get("source_id_prefix", f"{name}:")
+    if len(prefix) > PREFIX_MAX or not prefix.isprintable():
+        read.fault(f"{where('source_id_prefix')} must be at most {PREFIX_MAX} printable characters.")
+    variable = table["secret_env"]
+    if variable in read.environ:
+        secrets = _secrets(read, source, auth, variable)
+    else:
+        secrets = ()
+        read.fault(f"{where('secret_env')}: the variable {variable} is not set: give it the secret of {source}.")
+    rules = rules_of(table)
+    for part, places in (
+        ("only.brands", BRANDS),
+        ("only.groups", GROUPS),
+        ("ignore.agents", AGENTS),
+        ("ignore.apps", APPS),
+    ):
+        outer, inner = part.split(".")
+        if inner in table.get(outer, {}) and source not in places:
+            read.fault(
+                f"{where(outer, inner)}: bodies of {source} tell none: use {outer}.when with a JMESPath expression."
+            )
+    return Connection(
+        name=name,
+        source=source,
+        secrets=secrets,
+        auth=auth,
+        on_delete=cast("OnDelete", table.get("on_delete", "delete")),
+        prefix=prefix,
+        subdomain=_host(read, where("domain"), table.get("domain"), source),
+        account_id=_account(read, where("account_id"), table.get("account_id"), source),
+        tolerance_s=tolerance_s,
+        destination=destination_of(read, file, name, table),
+        public_url=public_url,
+        rules=rules,
+    )
+
+
+def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | None) -> Connection | None:
     upper = source.upper()
     auth = cast("Auth", read.choice(f"{upper}_AUTH", "signature", ("signature", "bearer")))
     on_delete = cast("OnDelete", read.choice(f"{upper}_ON_DELETE", "delete", ("delete", "close", "ignore")))
     prefix = read.environ.get(f"{upper}_SOURCE_ID_PREFIX", f"{source}:").strip()
-    if len(prefix) > 64 or not prefix.isprintable():
-        read.fault(f"{upper}_SOURCE_ID_PREFIX must be at most 64 printable characters.")
-    account_id = read.text("ZENDESK_ACCOUNT_ID") if source == "zendesk" else None
-    if account_id is not None and not (account_id.isascii() and account_id.isdigit()):
-        read.fault("ZENDESK_ACCOUNT_ID must be the number that Zendesk sends as account_id, digits only.")
+    if len(prefix) > PREFIX_MAX or not prefix.isprintable():
+        read.fault(f"{upper}_SOURCE_ID_PREFIX must be at most {PREFIX_MAX} printable characters.")
+    account_id = _account(read, f"{upper}_ACCOUNT_ID", read.text(f"{upper}_ACCOUNT_ID"), source)
     allow_test = source == "zendesk" and read.flag("ZENDESK_ALLOW_TEST_SECRET", default=False)
-    subdomain = _subdomain(read, source)
+    link = LINK_SETTING.get(source, f"{upper}_DOMAIN")
+    subdomain = _host(read, link, read.text(link), source)
     if f"{upper}_WEBHOOK_SECRET" not in read.environ:
         for name in (f"{upper}_AUTH", f"{upper}_ON_DELETE", f"{upper}_SOURCE_ID_PREFIX"):
             if name in read.environ:
@@ -376,11 +493,21 @@ def _connection(read: Reader, source: str, tolerance_s: int) -> Connection | Non
                     f"{name} has no effect without {upper}_WEBHOOK_SECRET, which makes the connection {source}."
                 )
         return None
-    secrets = _secrets(read, source, auth)
+    secrets = _secrets(read, source, auth, f"{upper}_WEBHOOK_SECRET")
     if allow_test:
         secrets += (TEST_SECRET,)
         read.warnings.append(
             "ZENDESK_ALLOW_TEST_SECRET=1 accepts webhooks that anybody can sign: remove it after the test."
+        )
+    if source == "zoho_desk" and auth == "signature" and account_id is None:
+        read.warnings.append(
+            "ZOHO_DESK_ACCOUNT_ID is not set: Zoho signs for all its customers with the same keys, so any of them "
+            "could send as yours: set the orgId of your Zoho Desk."
+        )
+    if source == "hubspot" and auth == "signature" and public_url is None:
+        read.warnings.append(
+            "PUBLIC_URL is not set: HubSpot signs our address, which is now taken from the Host header of each "
+            "request: set it to the address that HubSpot calls, without /webhooks/hubspot."
         )
     return Connection(
         name=source,
@@ -392,23 +519,39 @@ def _connection(read: Reader, source: str, tolerance_s: int) -> Connection | Non
         subdomain=subdomain,
         account_id=account_id,
         tolerance_s=tolerance_s,
+        public_url=public_url,
     )
 
 
-def _subdomain(read: Reader, source: str) -> str | None:
-    name = LINK_SETTING.get(source)
-    value = read.text(name) if name else None
-    if value is None or name is None:
+def _public_url(read: Reader) -> str | None:
+    """Give our own address without its last slash, as helpdesks were told it."""
+    value = read.text("PUBLIC_URL")
+    if value is None:
+        return None
+    if not _ADDRESS.fullmatch(value):
+        read.fault("PUBLIC_URL must be our address as helpdesks call it, such as https://gateway.acme.example.")
+        return None
+    return value.rstrip("/")
+
+
+def _account(read: Reader, name: str, value: str | None, source: str) -> str | None:
+    digits = (value or "0").replace("/", "", 1 if source == "zoho_desk" else 0)  # organization, or organization/webhook
+    if source in DIGIT_ACCOUNTS and not (digits.isascii() and digits.isdigit()):
+        read.fault(f"{name} must be the number of the account as {source} sends it, digits only.")
+    return value
+
+
+def _host(read: Reader, name: str, value: str | None, source: str) -> str | None:
+    if value is None:
         return None
     host = value.removeprefix("https://").removeprefix("http://").rstrip("/").lower()
     if not _HOST.fullmatch(host):
-        read.fault(f"{name} must be a subdomain or host name such as acme or acme.{source}.com, without a path.")
+        read.fault(f"{name} must be a subdomain or host name such as acme or help.acme.example, without a path.")
         return None
     return host.removesuffix(".zendesk.com") if source == "zendesk" else host
 
 
-def _secrets(read: Reader, source: str, auth: Auth) -> tuple[str, ...]:
-    name = f"{source.upper()}_WEBHOOK_SECRET"
+def _secrets(read: Reader, source: str, auth: Auth, name: str) -> tuple[str, ...]:
     found: list[str] = []
     for number, entry in enumerate(read.environ[name].split(","), 1):
         secret = entry.strip()
@@ -431,8 +574,8 @@ def _secrets(read: Reader, source: str, auth: Auth) -> tuple[str, ...]:
 
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Name what looks like one of our settings and is none; its value is never shown."""
-    known = {setting.name for setting in SETTINGS if "<" not in setting.name} | FAR_BANK
-    suffixes = [setting.name.removeprefix("<SOURCE>") for setting in SETTINGS if "<" in setting.name] + ["_API_URL"]
+    known = {setting.name for setting in SETTINGS} | FAR_BANK
+    suffixes = [name.removeprefix("<SOURCE>") for name in known if "<" in name]
     known |= {source.upper() + suffix for source in SOURCES for suffix in suffixes}
     ours = (*_OURS, *(f"{source.upper()}_" for source in SOURCES))
     said: list[str] = []

@@ -92,6 +92,9 @@ METRICS: Final = (
     Metric("gateway_items_sent_total", "counter", "", (), "Tickets sent in bulk calls."),
     Metric("gateway_left_alone_total", "counter", "", (), "Times a ticket was left alone: another release wrote it."),
     Metric("gateway_skipped_unchanged_total", "counter", "", (), "Tickets not sent because Planhat holds just that."),
+    Metric(
+        "gateway_unknown_company_total", "counter", "", (), "Times that a ticket waited for its company in Planhat."
+    ),
     Metric("gateway_buried_total", "counter", "", (), "Tickets that became dead letters."),
     Metric("gateway_deleted_total", "counter", "", (), "Tickets deleted in Planhat."),
     Metric("gateway_drift_created_total", "counter", "", (), "Tickets created that Planhat was thought to hold."),
@@ -231,7 +234,7 @@ _SECRET_PATTERNS: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=_.~-]{6,}"), r"\1 [redacted]"),
     (re.compile(r"([a-z][a-z0-9+]{2,20}://)[^/@\s]*@"), r"\1[redacted]@"),
     # People's addresses stand in Planhat's words. Begun at a boundary and bounded, so that long words cost no time.
-    (re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+"), "[e-mail]"),
+    (re.compile(r"(?i)(?<![\w.%+-])[\w.%+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63})+"), "[e-mail]"),
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

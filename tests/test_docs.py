@@ -19,7 +19,7 @@ NAMES = sorted({setting.name for setting in (*NEAR, *FAR)})
 def test_every_setting_stands_in_the_readme_and_in_the_example(name: str) -> None:
     assert f"`{name}`" in README
     example = (ROOT / "deploy" / ".env.example").read_text()
-    shown = name.replace("<SOURCE>", "ZENDESK")
+    shown = name.replace("<SOURCE>", "[A-Z_]+")
     assert re.search(rf"^#? ?{shown}=", example, re.MULTILINE), f"deploy/.env.example lacks {shown}"
 
 

@@ -8,6 +8,7 @@ from gateway.errors import ConfigurationError
 from gateway.settings import FAR_BANK, SETTINGS, TEST_SECRET, Settings, from_env, require_redis
 from gateway.sources import SOURCES
 from tests.ingest.server import SECRET
+from tests.sources.signers import SIGNERS
 
 ZENDESK = "zendesk-signing-secret-0123456789"
 FRESHDESK = "freshdesk-shared-secret-0123456789"
@@ -157,6 +158,23 @@ def test_the_public_test_secret_counts_only_when_asked_for_and_is_warned_of() ->
     assert "ZENDESK_ALLOW_TEST_SECRET" in settings.warnings[0]
 
 
+def test_zohos_keys_sign_for_everybody_so_a_missing_organization_is_warned_of() -> None:
+    key = {"ZOHO_DESK_WEBHOOK_SECRET": SIGNERS["zoho_desk"].secrets[0]}
+    (warning,) = from_env(key).warnings
+    assert "ZOHO_DESK_ACCOUNT_ID" in warning
+    for account in ("4711", "4711/9"):
+        settings = from_env({**key, "ZOHO_DESK_ACCOUNT_ID": account})
+        assert (settings.connections[0].account_id, settings.warnings) == (account, ())
+    assert from_env({"ZOHO_DESK_WEBHOOK_SECRET": "q" * 24, "ZOHO_DESK_AUTH": "bearer"}).warnings == ()
+    for account in ("orgId:4711", "4711/9/2", "/"):
+        assert "ZOHO_DESK_ACCOUNT_ID" in one_fault(**key, ZOHO_DESK_ACCOUNT_ID=account)
+
+
+def test_a_phrase_may_be_githubs_secret() -> None:
+    settings = from_env({"GITHUB_WEBHOOK_SECRET": "It's a Secret to Everybody"})
+    assert settings.connections[0].secrets == ("It's a Secret to Everybody",)
+
+
 def test_two_connections_with_one_prefix_are_refused_with_the_reason() -> None:
     two = {"ZENDESK_WEBHOOK_SECRET": ZENDESK, "FRESHDESK_WEBHOOK_SECRET": FRESHDESK}
     both = one_fault(**two, ZENDESK_SOURCE_ID_PREFIX="", FRESHDESK_SOURCE_ID_PREFIX="")
@@ -164,6 +182,41 @@ def test_two_connections_with_one_prefix_are_refused_with_the_reason() -> None:
     assert "FRESHDESK_SOURCE_ID_PREFIX" in both
     assert "overwrite each other" in both
     from_env({**two, "ZENDESK_SOURCE_ID_PREFIX": ""})
+
+
+def test_hubspot_signs_our_address_so_a_missing_one_is_warned_of() -> None:
+    secret = {"HUBSPOT_WEBHOOK_SECRET": "q" * 24}
+    (warning,) = from_env(secret).warnings
+    assert "PUBLIC_URL" in warning
+    settings = from_env({**secret, "PUBLIC_URL": "https://gateway.mill.example/"})
+    assert (settings.connections[0].public_url, settings.warnings) == ("https://gateway.mill.example", ())
+    assert from_env({**secret, "HUBSPOT_AUTH": "bearer"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["gateway.mill.example", "https://", "ftp://x", "https://a b", "https://x?y=1", "https://u@x"]
+)
+def test_our_public_address_is_an_address(value: str) -> None:
+    assert "PUBLIC_URL" in one_fault(PUBLIC_URL=value)
+
+
+def test_every_source_may_be_bound_to_an_account_and_have_a_domain_for_its_links() -> None:
+    settings = from_env(
+        {
+            "INTERCOM_WEBHOOK_SECRET": "q" * 24,
+            "INTERCOM_ACCOUNT_ID": "tm7wq2kd",
+            "INTERCOM_DOMAIN": "https://app.eu.intercom.com/",
+        }
+    )
+    (intercom,) = settings.connections
+    assert (intercom.account_id, intercom.subdomain) == ("tm7wq2kd", "app.eu.intercom.com")
+    assert "HUBSPOT_ACCOUNT_ID" in one_fault(HUBSPOT_ACCOUNT_ID="acme")
+    assert "INTERCOM_DOMAIN" in one_fault(INTERCOM_DOMAIN="app/x")
+
+
+def test_a_phrase_may_be_jiras_secret() -> None:
+    settings = from_env({"JIRA_SERVICE_MANAGEMENT_WEBHOOK_SECRET": "It's a Secret to Everybody"})
+    assert settings.connections[0].secrets == ("It's a Secret to Everybody",)
 
 
 @pytest.mark.parametrize(

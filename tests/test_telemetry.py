@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,8 +172,37 @@ def test_every_counter_of_the_workers_is_declared() -> None:
     blocks = re.findall(r"count\(\{(.*?)\}\)\n", source)
     counted = {name for block in blocks for name in re.findall(r'(?<!f)"([a-z_]+)":', block)}
     counted |= {f"calls_{verdict}" for verdict in Verdict}
-    assert {"items_sent", "epochs_lost"} <= counted
+    assert {"items_sent", "buried"} <= counted
     assert {f"gateway_{name}_total" for name in counted} <= {metric.name for metric in METRICS}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "canary@kestrel.example",
+        "Canary.B+x_1%2@MAIL.kestrel.example",
+        "canary%40kestrel.example",
+        "canary@m\xfcller.example",
+        "c\xe4nary@xn--mller-kva.example",
+        "\u043a\u0430\u043d\u0430\u0440@\u043f\u043e\u0447\u0442\u0430.example",
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "<{}>", "mailto:{}", "u={}&v=1", "'{}'", '{{"email": "{}"}}', "x {},y", "({}).", "/tickets/{}/x"]
+)
+def test_no_address_of_any_form_comes_out(address: str, around: str) -> None:
+    text = around.format(address)
+    for form in ("json", "text"):
+        said = line(record(text, detail=text), form)
+        assert address not in said
+        assert said.count("[e-mail]") == 2
+
+
+def test_a_flood_of_almost_addresses_costs_no_time() -> None:
+    begun = time.monotonic()
+    for piece in ("a", "a.", "%40", "@", "a@", "a@b", "a@b.", "\xe9"):
+        Redaction()(piece * 40_000)
+    assert time.monotonic() - begun < 5
 
 
 def test_no_person_s_address_comes_out() -> None:

@@ -58,11 +58,13 @@ def _worker() -> int:
     from workers import settings as far  # noqa: PLC0415  the same
     from workers.main import main as run  # noqa: PLC0415  the same
 
-    settings = far.require(far.from_process())
-    configure_logging(settings.log.level, settings.log.form, settings.secrets())
+    destinations = far.all_from_process()
+    settings = far.require(*destinations)
+    secrets = tuple(secret for one in destinations for secret in one.secrets())
+    configure_logging(settings.log.level, settings.log.form, secrets)
     for warning in settings.warnings:
         logging.getLogger("planhat_gateway.worker").warning("setting", extra={"detail": warning})
-    return asyncio.run(run(settings))
+    return asyncio.run(run(destinations))
 
 
 if __name__ == "__main__":

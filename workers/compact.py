@@ -2,40 +2,46 @@
 Compaction: memory grows with tickets, not with events.
 
 While a destination cannot be sent to, a ticket's changes are joined with each other (never with the state) and written
-back as one.
+back as one. That also gives back what Redis reserves behind a value that was appended to: as much again as it holds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.core import part as parts
-from gateway.core.change import UnknownFrame, frame, frames
+from gateway.core.change import UnknownFrame, frame
 
 if TYPE_CHECKING:
     from workers.deps import Deps
 
 log = logging.getLogger("planhat_gateway.compact")
 
-LONG_BYTES: Final = 4_096
+OLD_MS: Final = 15_000
+"""Older than this a change was not sent within BATCH_MAX_WAIT_S: something holds the destination (or the ticket) up."""
 PAGE: Final = 500
 CLAIM_LEASE_MS: Final = 30_000
+LEFT_ALONE_MS: Final = 60_000
 
 
-async def compact(deps: Deps) -> int:
+async def compact(deps: Deps, *, old_ms: int = OLD_MS) -> int:
     """
-    Join the changes of tickets whose value has grown long. Run by arq's clock.
+    Join the changes of tickets that have waited for long and hold more than one. Run by arq's clock.
 
-    A ticket that somebody holds is passed over; one with a single frame, or with frames of another release, is left.
+    A ticket that somebody holds is passed over; one with frames of another release is left.
 
+    Args:
+        old_ms: younger tickets are left: they are about to be sent.
     Returns:
         How many tickets were compacted.
     """
     done = 0
     cursor = 0
+    before_us = (await deps.store.now_us()) - old_ms * 1000
     while True:
-        cursor, names = await deps.store.long_values(cursor, PAGE, LONG_BYTES)
+        cursor, names = await deps.store.several_frames(cursor, PAGE, before_us)
         if names:
             done += await _compact(deps, names)
         if not cursor:
@@ -47,12 +53,12 @@ async def compact(deps: Deps) -> int:
 
 
 async def _compact(deps: Deps, names: list[str]) -> int:
-    """Compact those of some tickets that hold more than one frame and that nobody holds."""
-    several = [one.ticket for one in await deps.store.peek(names) if _frames(one.value) > 1]
+    """Compact those of some tickets that nobody holds."""
     token = deps.token()
-    claimed = await deps.store.claim_named(several, token, CLAIM_LEASE_MS)
+    claimed = await deps.store.claim_named(names, token, CLAIM_LEASE_MS)
     left, done = [], 0
     for one in await deps.store.load([one.ticket for one in claimed]):
+        await asyncio.sleep(0)  # the flush loop shall not wait for a whole page
         try:
             part = parts.read(one.value)
         except UnknownFrame:
@@ -60,12 +66,6 @@ async def _compact(deps: Deps, names: list[str]) -> int:
             continue
         if await deps.store.compact(token, one.ticket, len(one.value), frame(parts.encode(part), part.first_us)):
             done += 1
-    await deps.store.release(token, left)
+    if left:
+        await deps.store.release(token, left, not_before_ms=(await deps.store.now_ms()) + LEFT_ALONE_MS)
     return done
-
-
-def _frames(value: bytes) -> int:
-    try:
-        return sum(1 for _ in frames(value))
-    except UnknownFrame:
-        return 0

@@ -30,6 +30,7 @@ class Deps:
     quota_free_at_s: no use in asking for quota before then (`monotonic`).
     suspects_turn: suspects and healthy batches alternate.
     ahead: the next batch, gathered while a call was under way.
+    company_ids: external id -> Planhat's `companyId`; None before the list was read, or where nobody wants it.
     slot_wanted: a deletion waits for the slot; the flush lets one turn pass, so that a long backlog cannot starve it.
     """
 
@@ -45,6 +46,7 @@ class Deps:
     suspects_turn: bool = False
     slot_wanted: bool = False
     ahead: Batch | None = None
+    company_ids: Mapping[str, str] | None = None
 
     @property
     def call_lease_ms(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
@@ -20,7 +20,7 @@ from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
 from gateway.core.ticket import REASONS, Company, Person, wants, wants_reread
 from gateway.errors import StoreError
-from gateway.store.pending import Delivery
+from gateway.store.pending import Ack, Delivery
 from workers.batch import hold, read_parts
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, write_person
 from workers.settle import bury
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.store.pending import Loaded
+    from workers.batch import Held
     from workers.deps import Deps
     from workers.helpdesks.base import Helpdesk
 
@@ -197,19 +198,21 @@ async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> 
     bare = _shuffled(deps, set(ask.tickets))
     for start in range(0, len(bare), helpdesk.at_once):
         part = bare[start : start + helpdesk.at_once]
+        asked_us = await deps.store.now_us()  # a change that comes in after it is not in the answer
         try:
             found: Mapping[str, object] = await helpdesk.tickets(part)
         except HelpdeskError as error:
-            await _take(deps, ask, error.found)
+            await _take(deps, connection, ask, error.found, asked_us)
             raise
-        await _take(deps, ask, found)
+        await _take(deps, connection, ask, found, asked_us)
         await deps.store.count({"lookups_ticket": len(part)})
     if bare:
         log.info("tickets read anew", extra={"connection": connection, "count": len(bare)})
 
 
-async def _take(deps: Deps, ask: Ask, found: Mapping[str, object]) -> None:
+async def _take(deps: Deps, connection: str, ask: Ask, found: Mapping[str, object], asked_us: int) -> None:
     """Put re-read tickets; what they in turn need looked up is asked for in the same round."""
+    rules = deps.settings.rules.get(connection)
     payloads = []
     for bare, change in found.items():
         ticket = ask.tickets[bare]
@@ -217,7 +220,12 @@ async def _take(deps: Deps, ask: Ask, found: Mapping[str, object]) -> None:
             await _bury_unknown(deps, ticket)
             ask.waiting.discard(ticket)
             continue
-        payloads.append((ticket, change.encode()))
+        ruled = rules.of_change(change) if rules else change
+        if ruled is None:
+            await _leave_out(deps, ticket)
+            ask.waiting.discard(ticket)
+            continue
+        payloads.append((ticket, replace(ruled, event_at_us=asked_us).encode()))
         refs = {name: str(value) for name, value in change.refs.items() if value}
         ask.users |= {refs[name] for name in ("requester_id", "assignee_id") if name in refs}
         ask.organizations |= {refs[name] for name in ("organization_id",) if name in refs}
@@ -228,13 +236,26 @@ async def _take(deps: Deps, ask: Ask, found: Mapping[str, object]) -> None:
 async def _bury_unknown(deps: Deps, ticket: str) -> None:
     """The helpdesk says that there is no such ticket."""
     token = deps.token()
+    one = await _claimed(deps, token, ticket)
+    if one:
+        await bury(deps, token, [one.burial("not_found", REASONS["not_found"])])
+        await deps.store.leave("lookups", [ticket])
+
+
+async def _leave_out(deps: Deps, ticket: str) -> None:
+    """The connection's rules leave the ticket out, which only its re-reading showed: nothing is sent of it."""
+    token = deps.token()
+    one = await _claimed(deps, token, ticket)
+    if one:
+        log.info("left out by the connection's rules", extra={"ticket": ticket, "connection": one.connection})
+        await deps.store.ack(token, [Ack(ticket, len(one.loaded.value), one.loaded.state or b"")])
+        await deps.store.leave("lookups", [ticket])
+
+
+async def _claimed(deps: Deps, token: str, ticket: str) -> Held | None:
     claimed = await deps.store.claim_named([ticket], token, CLAIM_LEASE_MS)
-    if not claimed:
-        return
-    loaded = await deps.store.load([ticket])
+    loaded = await deps.store.load([ticket]) if claimed else []
     one = hold(loaded[0], claimed[0].doubt) if loaded else None
-    if one is None:
+    if claimed and one is None:
         await deps.store.release(token, [ticket])
-        return
-    await bury(deps, token, [one.burial("not_found", REASONS["not_found"])])
-    await deps.store.leave("lookups", [ticket])
+    return one

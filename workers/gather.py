@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.lone import lone
@@ -29,6 +30,8 @@ log = logging.getLogger("planhat_gateway.flush")
 LOOKUP_SNOOZE_MS: Final = 120_000
 DELETE_SNOOZE_MS: Final = 600_000
 UNREADABLE_SNOOZE_MS: Final = 60_000
+COMPANY_SNOOZE_MS: Final = 300_000
+UNKNOWN_COMPANY: Final = "unknown_company"
 BREATH_TICKETS: Final = 50
 """After so many tickets the loop gets a turn: a body under way must not wait for the next batch's arithmetic."""
 
@@ -92,7 +95,8 @@ async def _read(store: Store, token: str, limit: int, suspects: Sequence[str], l
 async def _fold(settings: WorkerSettings, piece: _Piece) -> list[Held]:
     """Fold what can be read; a ticket with one newer change becomes an item at once."""
     held = []
-    source_of, full_history, max_bytes = settings.source_of, settings.history == "full", settings.batch_max_bytes - 2
+    source_of, full_history = settings.express_source_of, settings.history == "full"
+    max_bytes = settings.batch_max_bytes - 2
     for number, one in enumerate(piece.loaded):
         ticket, value, state, dead = one
         quick = None
@@ -131,6 +135,7 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
     found = await cached(store, [one for one in batch.ready if not one.item])
     waiting: list[str] = []
     deleting: list[str] = []
+    unplaced: list[str] = []
     acks, burials, ready = [], [], []
     skipped = 0
     for number, one in enumerate(batch.ready):
@@ -149,7 +154,9 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
             waiting.append(one.ticket)
         else:
             reason = _make(deps, one, found.get(one.connection) or Found(), has_helpdesk=helpdesk is not None)
-            if reason:
+            if reason == UNKNOWN_COMPANY:
+                unplaced.append(one.ticket)
+            elif reason:
                 burials.append(one.burial(reason, detail_of(reason, one.connection, has_helpdesk=helpdesk is not None)))
             elif one.item and not one.doubt and unchanged(folded, one.item):
                 acks.append(one.ack(after_upsert(folded, one.item, None), ttl_s=settings.ticket_memory_ttl_s))
@@ -157,13 +164,17 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
             else:
                 ready.append(one)
     if batch.suspects:
-        await store.unsuspect([*waiting, *deleting])
+        await store.unsuspect([*waiting, *deleting, *unplaced])
     await store.release(token, waiting, not_before_ms=now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
     await store.release(token, deleting, not_before_ms=now_ms + DELETE_SNOOZE_MS, lane="deletes")
+    await store.release(token, unplaced, not_before_ms=now_ms + COMPANY_SNOOZE_MS)
     await store.ack(token, acks)
     await bury(deps, token, burials)
     if skipped:
         await store.count({"skipped_unchanged": skipped})
+    if unplaced:
+        await store.count({"unknown_company": len(unplaced)})
+        log.info("tickets wait for their company to appear in planhat", extra={"count": len(unplaced)})
     batch.ready = ready
 
 
@@ -174,6 +185,9 @@ def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | N
     settings = deps.settings
     if wants_reread(one.folded) and not has_helpdesk and not one.folded.part.fields:
         return "no_credentials"
+    placing = settings.placing_of(one.connection)
+    if placing.resolve:
+        found = replace(found, ids=deps.company_ids or {})
     try:
         one.item = make_item(
             one.folded,
@@ -181,7 +195,10 @@ def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | N
             ticket=one.ticket,
             source=settings.source_of(one.connection),
             with_history=settings.history == "full",
+            placing=placing,
         )
+        if placing.resolve and one.item.kept.get("companyExternalId") and not one.item.kept.get("companyId"):
+            return UNKNOWN_COMPANY
         return screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
     except Exception:  # one ticket's odd value must not stop all others for ever
         log.exception("a ticket's values cannot be used", extra={"ticket": one.ticket})

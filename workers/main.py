@@ -14,7 +14,7 @@ import random
 import secrets
 import signal
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
@@ -25,7 +25,7 @@ from arq.worker import Worker
 from gateway.errors import StoreError
 from gateway.store.client import connect
 from gateway.store.pending import Store
-from workers import deletes, enrich, flush
+from workers import companies, deletes, enrich, flush
 from workers.compact import compact
 from workers.deps import Deps
 from workers.helpdesks import open_helpdesks
@@ -34,9 +34,10 @@ from workers.read_back import read_back
 from workers.retention import expire_dead_letters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from arq.typing import WorkerCoroutine
+    from redis.asyncio import Redis
 
     from workers.settings import WorkerSettings
 
@@ -52,10 +53,12 @@ WAITING_FOR_CREDENTIALS: Final = ("no_credentials", "missing_email", "missing_co
 """Reasons that new helpdesk credentials may mend."""
 
 
-async def main(settings: WorkerSettings) -> int:
+async def main(destinations: Sequence[WorkerSettings]) -> int:
     """
     Run a worker until SIGTERM or SIGINT.
 
+    Args:
+        destinations: the settings of each, at least one.
     Returns:
         The process' exit code: 0 after a signal, 1 when a loop ended by itself.
     """
@@ -67,41 +70,50 @@ async def main(settings: WorkerSettings) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    return 0 if await run(settings, stop) else 1
+    return 0 if await run(destinations, stop) else 1
 
 
-async def run(settings: WorkerSettings, stop: asyncio.Event) -> bool:
+async def run(destinations: Sequence[WorkerSettings], stop: asyncio.Event) -> bool:
     """
     Run every loop of a worker until `stop` is set, then let what is under way end, at most `GRACE_S`.
+
+    Every destination and every helpdesk has loops of its own, so that a slow one delays no other.
 
     Returns:
         Whether it ended because it was told to.
     """
-    redis = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=2)
-    store = Store(redis, settings.destination, limits=settings.limits)
-    async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s) as planhat:
-        deps = Deps(
-            store=store,
-            planhat=planhat,
-            settings=settings,
-            token=lambda: secrets.token_hex(8),
-            jitter=random.SystemRandom().random,
-            monotonic=time.monotonic,
-            helpdesks=open_helpdesks(settings),
-        )
-        loops = [
-            flush.run(deps, stop),
-            deletes.run(deps, stop),
-            _watch_epoch(deps, stop),
-            _clock(deps, stop),
-            *(enrich.run(deps, connection, stop) for connection in deps.helpdesks),
-        ]
+    first = destinations[0]
+    redis = connect(first.redis_url, tls_verify=first.redis_tls_verify, max_connections=2)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(redis.aclose)
+        every = [await _deps(settings, redis, stack) for settings in destinations]
+        loops = [_clock(every, stop)]
+        for deps in every:
+            loops += [flush.run(deps, stop), deletes.run(deps, stop), _watch_epoch(deps, stop)]
+            loops += [enrich.run(deps, connection, stop) for connection in deps.helpdesks]
+            if deps.settings.resolves_companies:
+                loops.append(companies.run(deps, stop))
         asked = await _run_all(loops, stop)
-        for helpdesk in deps.helpdesks.values():
-            await helpdesk.aclose()
-    await redis.aclose()
     log.info("worker ended")
     return asked
+
+
+async def _deps(settings: WorkerSettings, redis: Redis, stack: AsyncExitStack) -> Deps:
+    """Make the means of one destination; `stack` closes them."""
+    planhat = PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s)
+    helpdesks = open_helpdesks(settings)
+    stack.push_async_callback(planhat.aclose)
+    for helpdesk in helpdesks.values():
+        stack.push_async_callback(helpdesk.aclose)
+    return Deps(
+        store=Store(redis, settings.destination, limits=settings.limits),
+        planhat=planhat,
+        settings=settings,
+        token=lambda: secrets.token_hex(8),
+        jitter=random.SystemRandom().random,
+        monotonic=time.monotonic,
+        helpdesks=helpdesks,
+    )
 
 
 async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) -> bool:
@@ -122,14 +134,13 @@ async def _run_all(loops: list[Coroutine[Any, Any, None]], stop: asyncio.Event) 
 
 
 async def _watch_epoch(deps: Deps, stop: asyncio.Event) -> None:
-    """Know Redis' epoch; when it vanished, data was lost: say so, and let the quota's window start full."""
+    """Know Redis' epoch; when it ended, data was lost: say so. The quota's window then starts full (`epoch.lua`)."""
     welcomed = False
     while not stop.is_set():
         try:
             deps.epoch, lost = await deps.store.ensure_epoch(deps.epoch)
             if lost:
-                log.error("redis lost its data since this process started; a catch-up from the helpdesk is needed")
-                await deps.store.count({"epochs_lost": 1})
+                log.error("redis lost data since this process started; a catch-up from the helpdesk is needed")
             if not welcomed:
                 await _welcome(deps)
                 welcomed = True
@@ -153,10 +164,10 @@ async def _welcome(deps: Deps) -> None:
         await deps.store.set_fingerprint("credentials", known)
 
 
-async def _clock(deps: Deps, stop: asyncio.Event) -> None:
+async def _clock(every: Sequence[Deps], stop: asyncio.Event) -> None:
     """Host arq's Worker as the clock; it exits when Redis is away or full, so it is started again."""
     while not stop.is_set():
-        worker = _arq_worker(deps)
+        worker = _arq_worker(every)
         pool = worker.pool
         running = asyncio.create_task(worker.async_run())
         stopping = asyncio.create_task(stop.wait())
@@ -174,8 +185,8 @@ async def _clock(deps: Deps, stop: asyncio.Event) -> None:
                 await asyncio.wait_for(stop.wait(), ARQ_AGAIN_S)
 
 
-def _arq_worker(deps: Deps) -> Worker:
-    settings = deps.settings
+def _arq_worker(every: Sequence[Deps]) -> Worker:
+    settings = every[0].settings
     pool = connect(settings.redis_url, tls_verify=settings.redis_tls_verify, max_connections=1).connection_pool
     return Worker(
         functions=[],
@@ -188,7 +199,7 @@ def _arq_worker(deps: Deps) -> Worker:
         ],
         redis_pool=ArqRedis(connection_pool=pool, job_serializer=_write, job_deserializer=orjson.loads),
         queue_name=f"gw:{{{settings.destination}}}:arq",
-        ctx={"deps": deps},
+        ctx={"deps": every},
         handle_signals=False,
         poll_delay=ARQ_POLL_S,
         keep_result=0,
@@ -208,12 +219,13 @@ def _job(work: Callable[[Deps], Awaitable[int]]) -> WorkerCoroutine:
     """Make an arq job of a piece of work; arq's ctx becomes typed here, and no exception reaches arq."""
 
     async def job(ctx: dict[str, Any]) -> None:
-        try:
-            await work(ctx["deps"])
-        except StoreError as error:
-            log.warning("a job could not use redis", extra={"job": job.__qualname__, "detail": str(error)})
-        except Exception:
-            log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
+        for deps in ctx["deps"]:
+            try:
+                await work(deps)
+            except StoreError as error:
+                log.warning("a job could not use redis", extra={"job": job.__qualname__, "detail": str(error)})
+            except Exception:
+                log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
 
     job.__qualname__ = work.__name__
     return cast("WorkerCoroutine", job)

@@ -12,17 +12,33 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from gateway.core.placing import ORDINARY, Placing
 from gateway.errors import ConfigurationError
-from gateway.settings import DAY_S, MIB, LogSettings, Reader, Setting, StoreSettings, log_from, store_from
+from gateway.rules import Rules, placing_of, placing_with, rules_of
+from gateway.settings import (
+    DAY_S,
+    LINK_SETTING,
+    MIB,
+    LogSettings,
+    Reader,
+    Setting,
+    StoreSettings,
+    destination_of,
+    file_from,
+    log_from,
+    store_from,
+)
 from gateway.sources import SOURCES
 from gateway.sources.reading import mail_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.config.file import ConfigFile
     from gateway.store.records import Limits
 
 DESTINATION: Final = "planhat"
@@ -49,14 +65,64 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("BATCH_QUIET_S", "2", "s", "a batch leaves when nothing has come in for this long", "batch"),
     Setting("BATCH_MAX_WAIT_S", "10", "s", "or when its oldest change is this old", "batch"),
     Setting("ZENDESK_SUBDOMAIN", None, "", "acme of acme.zendesk.com, for links and look-ups", "helpdesk"),
-    Setting("ZENDESK_API_EMAIL", None, "", "agent whose API token it is", "helpdesk"),
-    Setting("ZENDESK_API_TOKEN", None, "", "switches look-ups at Zendesk on", "helpdesk"),
-    Setting("ZENDESK_API_URL", None, "", "another API address than the subdomain's, for tests", "helpdesk"),
-    Setting("FRESHDESK_DOMAIN", None, "", "acme or acme.freshdesk.com, for links and look-ups", "helpdesk"),
+    Setting("<SOURCE>_DOMAIN", None, "", "host of the helpdesk's pages, for links and look-ups", "helpdesk"),
+    Setting("<SOURCE>_API_TOKEN", None, "", "switches look-ups at the helpdesk on", "helpdesk"),
+    Setting("<SOURCE>_API_EMAIL", None, "", "agent whose API token it is (Zendesk, Jira)", "helpdesk"),
+    Setting("<SOURCE>_API_URL", None, "", "another API address than the vendor's", "helpdesk"),
+    Setting("<SOURCE>_API_CLIENT_ID", None, "", "OAuth client (Salesforce, Help Scout), and", "helpdesk"),
+    Setting("<SOURCE>_API_CLIENT_SECRET", None, "", "its secret: switches look-ups on", "helpdesk"),
     Setting("FRESHDESK_API_KEY", None, "", "switches look-ups at Freshdesk on", "helpdesk"),
-    Setting("FRESHDESK_API_URL", None, "", "another API address than the domain's, for tests", "helpdesk"),
 )
 """Beside these the far bank reads rooms `store` and `log` and <SOURCE>_SOURCE_ID_PREFIX of the gateway's table."""
+
+
+class Vendor(NamedTuple):
+    """
+    What a source's look-ups need. A client in `workers.helpdesks.CLIENTS` has its row here.
+
+    vendor: what the host of its pages ends in; credentials go to no other address unless <SOURCE>_API_URL says so.
+    api: the API's address; `{site}` is the host of its pages, `{name}` what stands in it before `vendor`, `{region}`
+        that without `app`.
+    site: that host when no setting names it; "" when one must.
+    secret, email: endings of the settings with the credentials; `email` "" when the secret alone does.
+    client: ending of the setting with an OAuth client's id, which goes with the secret instead of an address.
+    hosted: it may be the customer's own server, named by <SOURCE>_API_URL, where the secret alone does.
+    """
+
+    vendor: str
+    api: str
+    site: str = ""
+    secret: str = "API_TOKEN"  # noqa: S105  a name
+    email: str = ""
+    client: str = ""
+    hosted: bool = False
+
+
+VENDORS: Final[Mapping[str, Vendor]] = {
+    "zendesk": Vendor("zendesk.com", "https://{site}/api/v2", email="API_EMAIL"),
+    "freshdesk": Vendor("freshdesk.com", "https://{site}/api/v2", secret="API_KEY"),  # noqa: S106  a name
+    "freshservice": Vendor("freshservice.com", "https://{site}/api/v2"),
+    "jira_service_management": Vendor("atlassian.net", "https://{site}", email="API_EMAIL", hosted=True),
+    "intercom": Vendor("intercom.com", "https://api{region}.intercom.io", site="app.intercom.com"),
+    "hubspot": Vendor("hubspot.com", "https://api.hubapi.com", site="app.hubspot.com"),
+    "kustomer": Vendor("kustomerapp.com", "https://{name}.api.kustomerapp.com/v1"),
+    "pylon": Vendor("usepylon.com", "https://api.usepylon.com", site="app.usepylon.com"),
+    "front": Vendor("frontapp.com", "https://api2.frontapp.com", site="app.frontapp.com"),
+    "help_scout": Vendor(
+        "helpscout.net",
+        "https://api.helpscout.net/v2",
+        site="secure.helpscout.net",
+        secret="API_CLIENT_SECRET",  # noqa: S106  a name
+        client="API_CLIENT_ID",
+    ),
+    "salesforce": Vendor(
+        "my.salesforce.com",
+        "https://{site}",
+        secret="API_CLIENT_SECRET",  # noqa: S106  a name
+        client="API_CLIENT_ID",
+    ),
+}
+"""Source -> what its look-ups need."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -70,7 +136,7 @@ class HelpdeskAccess:
 
     base_url: of the REST API.
     site: host of the pages that people open, for links; "" when not configured.
-    user: Zendesk's agent e-mail; "" for Freshdesk.
+    user: the agent's e-mail or the OAuth client's id where the secret alone does not do, else "".
     secret: API token or key.
     prefix: put before every ticket id to make `sourceId`.
     """
@@ -90,8 +156,10 @@ class WorkerSettings:
     Everything the far bank knows at boot.
 
     store: how to reach the bridge; `redis_url` below is its address, "" when not set.
-    api_token: "" when not set: `require` says so, for the commands that need it.
-    prefixes: source -> what stands before its ticket ids.
+    api_token: "" when not set: `require` says so, for the commands that need it. `token_name` is its variable.
+    prefixes: connection -> what stands before its ticket ids.
+    sources, rules, placings: connections of the configuration file -> source, rules, company rules, where they have any.
+    placing: the company rules of all other connections.
     warnings: sentences for the administrator about settings that are legal and probably not meant.
     """
 
@@ -110,7 +178,12 @@ class WorkerSettings:
     max_wait_s: float = 10
     helpdesks: tuple[HelpdeskAccess, ...] = ()
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    placing: Placing = ORDINARY
+    placings: Mapping[str, Placing] = field(default_factory=dict)
     destination: str = DESTINATION
+    token_name: str = "PLANHAT_API_TOKEN"  # noqa: S105  a name
     warnings: tuple[str, ...] = ()
 
     @property
@@ -156,7 +229,20 @@ class WorkerSettings:
 
     def source_of(self, connection: str) -> str:
         """Give the source of a connection; without a configuration file its name is the source's."""
-        return connection
+        return self.sources.get(connection, connection)
+
+    def express_source_of(self, connection: str) -> str:
+        """Give the same for connections without company rules of their own, "" for the others."""
+        return self.source_of(connection) if self.placing_of(connection) is ORDINARY else ""
+
+    @property
+    def resolves_companies(self) -> bool:
+        """Whether any connection wants `companyId` from Planhat's company list."""
+        return any(placing.resolve for placing in self.placings.values())
+
+    def placing_of(self, connection: str) -> Placing:
+        """Give the company rules of a connection."""
+        return self.placings.get(connection, self.placing)
 
     def secrets(self) -> tuple[str, ...]:
         """Give every secret value, for the log's redaction."""
@@ -169,13 +255,18 @@ class WorkerSettings:
         if not self.redis_url:
             said.append("REDIS_URL is not set: give the address of a Redis >= 7 or Valkey.")
         if not self.api_token:
-            said.append("PLANHAT_API_TOKEN is not set: make a Private App in Planhat and give its token.")
+            said.append(f"{self.token_name} is not set: make a Private App in Planhat and give its token.")
         return tuple(said)
 
 
 def from_env(environ: Mapping[str, str]) -> WorkerSettings:
+    """Read the settings of the first destination, the only one without a configuration file. See `all_from_env`."""
+    return all_from_env(environ)[0]
+
+
+def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
     """
-    Read every setting of the far bank.
+    Read every setting of the far bank, one result for each destination; there is always one.
 
     A missing REDIS_URL or PLANHAT_API_TOKEN is no fault here, because not every command needs them: see `missing`.
 
@@ -183,8 +274,7 @@ def from_env(environ: Mapping[str, str]) -> WorkerSettings:
         ConfigurationError: with every fault at once, each a sentence that names the setting and says what to do.
     """
     read = Reader(environ)
-    if read.text("GATEWAY_CONFIG"):
-        read.fault("GATEWAY_CONFIG is set, but configuration files come in a later release: remove it.")
+    file = file_from(read)
     store, log = store_from(read), log_from(read)
     token = read.text("PLANHAT_API_TOKEN") or ""
     if token and not _PRINTABLE.fullmatch(token):
@@ -212,74 +302,143 @@ def from_env(environ: Mapping[str, str]) -> WorkerSettings:
         batch_max_bytes=read.size("BATCH_MAX_BYTES", 16 * MIB, 4096, MAX_BYTES),
         quiet_s=quiet_s,
         max_wait_s=max_wait_s,
-        helpdesks=tuple(one for one in (_zendesk(read), _freshdesk(read)) if one is not None),
+        helpdesks=tuple(one for source in VENDORS if (one := _access(read, source)) is not None),
         prefixes=_prefixes(environ),
     )
     if settings.calls_per_minute > 200:
         read.warnings.append("PLANHAT_CALLS_PER_MINUTE is above 200, Planhat's soft quota: expect answers 429.")
+    made = (settings,) if file is None else _by_destination(read, settings, file)
     read.done()
-    return replace(settings, warnings=tuple(read.warnings))
+    return tuple(replace(one, warnings=tuple(read.warnings)) for one in made)
 
 
 def from_process() -> WorkerSettings:
-    """Read the settings of this process. Raises ConfigurationError like `from_env`."""
+    """Read the settings of this process' first destination. Raises ConfigurationError like `from_env`."""
     return from_env(os.environ)
 
 
-def require(settings: WorkerSettings) -> WorkerSettings:
+def all_from_process() -> tuple[WorkerSettings, ...]:
+    """Read the settings of this process. Raises ConfigurationError like `all_from_env`."""
+    return all_from_env(os.environ)
+
+
+def _by_destination(read: Reader, settings: WorkerSettings, file: ConfigFile) -> tuple[WorkerSettings, ...]:
+    """Give each destination of the file its settings; those of the environment belong to the first."""
+    placing = placing_with(file.free_mail)
+    made: list[WorkerSettings] = []
+    for name, table in (file.destinations or {DESTINATION: {}}).items():
+        where = partial(file.where, "destinations", name)
+        mine = replace(settings, destination=name, placing=placing)
+        if made:
+            mine = replace(mine, helpdesks=(), prefixes={})
+        if table:
+            token = read.environ.get(table["token_env"], "").strip()
+            if token and not _PRINTABLE.fullmatch(token):
+                read.fault(f"{where('token_env')}: {table['token_env']} must be one word of ASCII characters.")
+            mine = replace(
+                mine,
+                api_token=token,
+                token_name=table["token_env"],
+                api_url=_checked_url(read, where("url"), table.get("url")) or settings.api_url,
+                calls_per_minute=table.get("calls_per_minute", settings.calls_per_minute),
+                max_in_flight=table.get("max_in_flight", settings.max_in_flight),
+                history=table.get("history", settings.history),
+            )
+        for connection, row in file.connections.items():
+            if destination_of(read, file, connection, row) == name:
+                mine = _with_connection(read, mine, file, connection, row)
+        made.append(mine)
+    return tuple(made)
+
+
+def _with_connection(
+    read: Reader, mine: WorkerSettings, file: ConfigFile, name: str, row: Mapping[str, Any]
+) -> WorkerSettings:
+    """Add a connection of the file."""
+    source, prefix = row["source"], row.get("source_id_prefix", f"{name}:")
+    access = _access_of(read, file, name, row) if "api" in row else None
+    placing = placing_of(row, mine.placing)
+    rules = rules_of(row)
+    return replace(
+        mine,
+        helpdesks=(*mine.helpdesks, replace(access, connection=name, prefix=prefix)) if access else mine.helpdesks,
+        prefixes={**mine.prefixes, name: prefix},
+        sources={**mine.sources, name: source},
+        rules={**mine.rules, name: rules} if rules else mine.rules,
+        placings={**mine.placings, name: placing} if placing != mine.placing else mine.placings,
+    )
+
+
+def _access_of(read: Reader, file: ConfigFile, name: str, row: Mapping[str, Any]) -> HelpdeskAccess | None:
+    """Read a connection's `api` table as if its values stood in the environment."""
+    source, api, where = row["source"], row["api"], file.where("connections", name, "api")
+    if source not in VENDORS:
+        read.fault(f"{where}: there are no look-ups at {source}: remove the table.")
+        return None
+    vendor, upper = VENDORS[source], source.upper()
+    variable = api["token_env"]
+    if not read.environ.get(variable, "").strip():
+        read.fault(f"{where}: the variable {variable} is not set: give it the API token of {source}.")
+        return None
+    said = {
+        f"{upper}_{vendor.secret}": read.environ[variable],
+        f"{upper}_{vendor.email or vendor.client}": api.get("email", ""),
+        f"{upper}_API_URL": api.get("url", ""),
+        LINK_SETTING.get(source, f"{upper}_DOMAIN"): row.get("domain", ""),
+    }
+    inner = Reader(said)
+    access = _access(inner, source)
+    read.faults += [f"{where}: as if by variables: {fault}" for fault in inner.faults]
+    return access
+
+
+def require(*settings: WorkerSettings) -> WorkerSettings:
     """
-    Give the settings back when a worker can run with them.
+    Give the first settings back when a worker can run with all of them.
 
     Raises:
-        ConfigurationError: REDIS_URL or PLANHAT_API_TOKEN is not set.
+        ConfigurationError: REDIS_URL or a destination's token is not set.
     """
-    if said := settings.missing():
+    if said := tuple(dict.fromkeys(sentence for one in settings for sentence in one.missing())):
         raise ConfigurationError(said)
-    return settings
+    return settings[0]
 
 
-def _zendesk(read: Reader) -> HelpdeskAccess | None:
-    site = _site(read, "ZENDESK_SUBDOMAIN", "zendesk.com")
-    url = _url(read, "ZENDESK_API_URL")
-    email, token = _email(read, "ZENDESK_API_EMAIL"), _secret(read, "ZENDESK_API_TOKEN")
-    if not email and not token:
+def _access(read: Reader, source: str) -> HelpdeskAccess | None:
+    """
+    Put a connection's access together; None without credentials.
+
+    It needs an address, and one that belongs to the vendor.
+    """
+    upper, row = source.upper(), VENDORS[source]
+    name = LINK_SETTING.get(source, f"{upper}_DOMAIN")
+    site = _site(read, name, row.vendor) or row.site
+    url = _url(read, f"{upper}_API_URL")
+    secret = _secret(read, f"{upper}_{row.secret}") or ""
+    whose = row.email or row.client
+    user = (_email if row.email else _secret)(read, f"{upper}_{whose}") or "" if whose else ""
+    if not user and not secret:
         return None
-    if not email or not token:
-        given, lacking = (
-            ("ZENDESK_API_TOKEN", "ZENDESK_API_EMAIL") if token else ("ZENDESK_API_EMAIL", "ZENDESK_API_TOKEN")
-        )
-        read.fault(f"{given} is set without {lacking}: look-ups at Zendesk need both.")
-    return _access(read, "zendesk", "ZENDESK_SUBDOMAIN", site=site, url=url, user=email or "", secret=token or "")
-
-
-def _freshdesk(read: Reader) -> HelpdeskAccess | None:
-    site = _site(read, "FRESHDESK_DOMAIN", "freshdesk.com")
-    url = _url(read, "FRESHDESK_API_URL")
-    key = _secret(read, "FRESHDESK_API_KEY")
-    return _access(read, "freshdesk", "FRESHDESK_DOMAIN", site=site, url=url, user="", secret=key) if key else None
-
-
-def _access(
-    read: Reader, source: str, name: str, *, site: str | None, url: str | None, user: str, secret: str
-) -> HelpdeskAccess | None:
-    """Put a connection's access together; it needs an address, and one that belongs to the vendor."""
-    vendor = f"{source}.com"
+    if not secret or (whose and not user and not (row.hosted and url)):
+        names = (f"{upper}_{row.secret}", f"{upper}_{whose}")
+        given, lacking = names if secret else names[::-1]
+        read.fault(f"{given} is set without {lacking}: look-ups at {source} need both.")
     if not site and not url:
         if not read.text(name):
             read.fault(f"{name} is not set: look-ups at {source} need it, for example {name}=acme.")
         return None
-    if not url and site and not site.endswith(f".{vendor}"):
-        read.fault(f"{name} must be the name before .{vendor}, such as acme: credentials go to no other address.")
+    if not url and not site.endswith(f".{row.vendor}"):
+        read.fault(f"{name} must be the name before .{row.vendor}, such as acme: credentials go to no other address.")
         return None
-    prefix = read.environ.get(f"{source.upper()}_SOURCE_ID_PREFIX", f"{source}:").strip()
+    label = site.removesuffix(f".{row.vendor}")
     return HelpdeskAccess(
         connection=source,
         source=source,
-        base_url=url or f"https://{site}/api/v2",
-        site=site or "",
+        base_url=url or row.api.format(site=site, name=label, region=label.removeprefix("app")),
+        site=site,
         user=user,
         secret=secret,
-        prefix=prefix,
+        prefix=read.environ.get(f"{upper}_SOURCE_ID_PREFIX", f"{source}:").strip(),
     )
 
 
@@ -315,7 +474,10 @@ def _secret(read: Reader, name: str) -> str | None:
 
 def _url(read: Reader, name: str) -> str | None:
     """Give an API address without its last slash. Plain http only where it stays within the house."""
-    value = read.text(name)
+    return _checked_url(read, name, read.text(name))
+
+
+def _checked_url(read: Reader, name: str, value: str | None) -> str | None:
     if value is None:
         return None
     try:

@@ -28,11 +28,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "map": ("gateway.cli.mapping:map_", "Show what a webhook body becomes; sends nothing."),
     "send-sample": ("gateway.cli.samples:send_sample", "Sign a sample webhook and post it to a gateway."),
     "tickets": ("gateway.cli.tickets:tickets", "List or delete tickets in Planhat."),
+    "forget": ("gateway.cli.forget:forget", "Erase a person from everything that Redis holds."),
     "pause": ("gateway.cli.status:pause", "Stop sending to Planhat; webhooks are still taken in."),
     "resume": ("gateway.cli.status:resume", "Send again after `pause` or after a stop."),
     "sandbox": ("gateway.cli.sandbox:sandbox", "Run only the double of Planhat's ticket API."),
     "web": ("gateway.cli.web:web", "Take webhooks in: the web process."),
-    "config": ("gateway.cli.check:config", "Check the settings and nothing else."),
+    "config": ("gateway.cli.config:config", "Check or show the settings; print an example of the configuration file."),
 }
 """Command -> where it stands and its line in `--help`, so that `--help` need not import it."""
 
@@ -103,7 +104,8 @@ def _sentence(error: GatewayError) -> str:
     cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="planhat-gateway", prog_name="planhat-gateway")
-def cli() -> None:
+@click.option("--destination", metavar="NAME", help="Which Planhat tenant of the configuration file; the first one.")
+def cli(destination: str | None) -> None:  # noqa: ARG001  `frame.open_store` asks the context for it
     """
     Keep Planhat's tickets equal to the helpdesk's.
 

@@ -46,26 +46,11 @@ def check(*, release: bool, as_json: bool) -> None:
 
     Exit codes: 0 no fault; 1 a fault was found; 2 wrong usage.
     """
-    _finish(release_rows() if release else all_rows(), as_json=as_json)
+    finish(release_rows() if release else all_rows(), as_json=as_json)
 
 
-@click.group()
-def config() -> None:
-    """Check the settings and nothing else."""
-
-
-@config.command("check")
-@json_option
-def config_check(*, as_json: bool) -> None:
-    """
-    Read the settings of web and worker; reach out to nobody. For a platform's release phase.
-
-    Exit codes: 0 no fault; 1 a fault was found; 2 wrong usage.
-    """
-    _finish(release_rows(), as_json=as_json)
-
-
-def _finish(rows: list[Row], *, as_json: bool) -> None:
+def finish(rows: list[Row], *, as_json: bool) -> None:
+    """Print rows; exit code 1 when one is a fault."""
     if as_json:
         emit([row._asdict() for row in rows])
     else:
@@ -233,7 +218,7 @@ def far_rows(*, connections: list[str]) -> list[Row]:
     rows = _far("check")
     with_look_ups = {row.name.removesuffix(" look-ups") for row in rows if row.name.endswith(" look-ups")}
     for name in connections:
-        if name in ("zendesk", "freshdesk") and name not in with_look_ups:
+        if name in ("zendesk", "freshdesk", "freshservice", "kustomer") and name not in with_look_ups:
             sentence = "no API credentials: thin deliveries and tickets without e-mail will become dead letters"
             rows.append(Row("warning", f"{name} look-ups", sentence))
     return rows

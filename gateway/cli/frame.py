@@ -111,9 +111,32 @@ async def open_store(settings: StoreSettings | None = None) -> AsyncIterator[Sto
         )
     redis = connect(settings.redis_url, tls_verify=settings.tls_verify, max_connections=1)
     try:
-        yield Store(redis, limits=settings.limits)
+        yield Store(redis, destination_asked(), limits=settings.limits)
     finally:
         await redis.aclose()
+
+
+def destination_asked() -> str:
+    """
+    Give the destination that the command line names with `--destination`, else the first one.
+
+    Raises:
+        Misuse: there is none of that name.
+    """
+    import os
+
+    from gateway.cli import Misuse
+    from gateway.settings import Reader, file_from
+
+    context = click.get_current_context(silent=True)
+    wanted = context.find_root().params.get("destination") if context else None
+    read = Reader(os.environ)
+    file = file_from(read)
+    read.done()
+    known = tuple(file.destinations) if file and file.destinations else ("planhat",)
+    if wanted is not None and wanted not in known:
+        raise Misuse(f"There is no destination {wanted!r}: known are {', '.join(known)}.")
+    return wanted or known[0]
 
 
 def store_settings() -> StoreSettings:

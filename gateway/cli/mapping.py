@@ -47,9 +47,10 @@ def map_() -> None:
 @json_option
 def try_(connection: str, files: tuple[Path, ...], headers: Path | None, method: str, *, as_json: bool) -> None:
     """
-    Show what the bodies in FILES become when CONNECTION (zendesk, freshdesk, generic) gets them.
+    Show what the bodies in FILES become when CONNECTION (of the configuration file, or a source's name) gets them.
 
-    One line per file with --json. Needs no signature, Redis or token and sends nothing. <SOURCE>_ON_DELETE and the
+    One line per file with --json. With GATEWAY_CONFIG it also says which rule decided what, and what would happen to
+    each ticket. Needs no signature, Redis or token and sends nothing. <SOURCE>_ON_DELETE and the
     subdomain are used when they are set, and so is <SOURCE>_SOURCE_ID_PREFIX: without it ids are shown bare, while the
     gateway puts `CONNECTION:` before them.
 
@@ -69,16 +70,23 @@ def try_(connection: str, files: tuple[Path, ...], headers: Path | None, method:
 
 def connection_named(name: str) -> Connection:
     """
-    Make a connection that can map but not verify; without a prefix unless one is set.
+    Make a connection that can map but not verify; without a configuration file's, its prefix is empty unless set.
 
     Raises:
-        Failure: no source has that name.
+        Misuse: no connection and no source has that name, or the configuration file is wrong.
     """
+    from gateway.settings import Reader, connection_for_trial, file_from
     from gateway.sources import SOURCES
     from gateway.sources.base import Connection
 
+    read = Reader(os.environ)
+    file = file_from(read)
+    read.done()
+    if file and name in file.connections:
+        return connection_for_trial(file, name)
     if name not in SOURCES:
-        raise Misuse(f"There is no connection {name!r}: this release knows {', '.join(SOURCES)}.")
+        known = [*(file.connections if file else ()), *SOURCES]
+        raise Misuse(f"There is no connection {name!r}: known are {', '.join(known)}.")
     upper = name.upper()
     wish = os.environ.get(f"{upper}_ON_DELETE", "delete").strip().lower() or "delete"
     if wish not in ("delete", "close", "ignore"):
@@ -113,6 +121,7 @@ def tried(request: Request, connection: Connection) -> dict[str, Any]:
     """
     from gateway.errors import UnreadablePayload
     from gateway.ingest.gate import on_delete
+    from gateway.rules import Rules
     from gateway.sources import SOURCES
 
     source = SOURCES[connection.source]
@@ -127,11 +136,61 @@ def tried(request: Request, connection: Connection) -> dict[str, Any]:
         )
     if source.handshake(request, connection) is not None:
         return _said("handshake")
+    notes: list[str] = []
+    more: dict[str, Any] = {} if connection.rules is None else {"decided": notes}
     try:
-        normalized = source.normalize(source.parse(request), request, connection)
+        payload = source.parse(request)
+        if isinstance(connection.rules, Rules):
+            normalized = connection.rules.normalize(source, payload, request, connection, notes.append)
+        else:
+            normalized = source.normalize(payload, request, connection)
     except UnreadablePayload as error:
-        return _said("unreadable", str(error))
-    return _outcome(on_delete(normalized, connection))
+        return _said("unreadable", str(error), **more)
+    normalized = on_delete(normalized, connection)
+    if os.environ.get("GATEWAY_CONFIG", "").strip():
+        more["fates"] = fates(normalized, connection)
+    return _outcome(normalized) | more
+
+
+def fates(normalized: Normalized, connection: Connection) -> dict[str, str]:
+    """Say what would happen to each ticket of a body, were it the first that is heard of it: ticket -> sentence."""
+    from gateway.core.change import frame
+    from gateway.core.fold import fold
+    from gateway.core.part import read
+    from gateway.core.ticket import REASONS, Found, make_item, screen, wants, wants_reread
+    from gateway.rules import placing_of, placing_with
+    from gateway.settings import Reader, file_from
+
+    file = file_from(Reader(os.environ))
+    row = file.connections.get(connection.name, {}) if file else {}
+    placing = placing_of(row, placing_with(file.free_mail if file else {}))
+    looks_up = "api" in row
+    told: dict[str, str] = {}
+    frames: dict[str, list[bytes]] = {}
+    now_us = 1 + max((change.updated_at_ms or 0 for change in normalized.changes), default=0) * 1000
+    for at, change in enumerate(normalized.changes):
+        frames.setdefault(change.ticket, []).append(frame(change.encode(), now_us + at))
+    for ticket, parts in frames.items():
+        folded = fold(None, read(b"".join(parts)))
+        wanted = sorted({want.kind for want in wants(folded)})
+        if folded.action == "delete":
+            told[ticket] = "deleted in Planhat"
+        elif wants_reread(folded) and looks_up:
+            told[ticket] = "read from the helpdesk first: the body says only that it changed"
+        elif wants_reread(folded) and not folded.part.fields:
+            told[ticket] = f"buried as no_credentials: {REASONS['no_credentials']}"
+        elif wanted and looks_up:
+            told[ticket] = f"looked up in the helpdesk first: {', '.join(wanted)}"
+        else:
+            item = make_item(folded, Found(), ticket=ticket, source=connection.source, placing=placing)
+            reason = screen(folded, item, max_bytes=1 << 24)
+            if reason:
+                told[ticket] = f"buried as {reason}: {REASONS[reason]}"
+            elif placing.resolve and item.kept.get("companyExternalId"):
+                told[ticket] = "sent when its company stands in Planhat's list, and waits until then"
+            else:
+                told[ticket] = "sent"
+    return told
 
 
 def _said(outcome: str, reason: str = "", **more: Any) -> dict[str, Any]:
@@ -148,7 +207,7 @@ def _outcome(normalized: Normalized) -> dict[str, Any]:
         return _said("ignored", normalized.ignored or "nothing for tickets")
     merged = [_merged(changes) for changes in by_ticket.values()]
     live = [change for change in merged if not _gone(change)]
-    needs = {word for change in live for word in needs_lookup(change)}
+    needs = {word for change in live for word in needs_lookup(change, normalized.lacks)}
     return _said(
         "delete" if not live else "ticket" if len(live) == 1 else "tickets",
         tickets=[_row(change) for change in merged],
@@ -208,5 +267,9 @@ def _show(said: Mapping[str, Any]) -> None:
     for row in said["tickets"]:
         gone = row["sourceId"] in said["deleted"]
         table(("field", "becomes"), [*row.items(), *([("(ticket)", "deleted")] if gone else [])])
+    for note in said.get("decided", ()):
+        screen.print(f"  {plain(note)}", style="cyan")
+    for ticket, fate in said.get("fates", {}).items():
+        screen.print(f"  {plain(ticket)} would be {plain(fate)}")
     if said["needs_lookup"]:
         screen.print(f"  to be looked up in the helpdesk: {', '.join(said['needs_lookup'])}")

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.cli import Failure, Misuse
 from gateway.cli.frame import emit, json_option, plain
-from gateway.cli.senders import signed
+from gateway.cli.senders import dated, signed
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -67,12 +67,13 @@ def send_sample(source: str, case: str, url: str | None, secret: str | None, *, 
     secret = secret or os.environ.get(name, "").split(",")[0].strip()
     if not secret:
         raise Misuse(f"No secret to sign with: give --secret, or set {name} as the gateway has it.")
+    body = dated(source, body)
     base = (url or f"http://127.0.0.1:{os.environ.get('PORT', '').strip() or 8000}").rstrip("/")
     hook = base if "/webhooks/" in base else f"{base}/webhooks/{source}"
+    public = os.environ.get("PUBLIC_URL", "").strip().rstrip("/")
+    proof = signed(source, secret, body, url=f"{public}/webhooks/{source}" if public else hook)
     try:
-        answer = httpx.post(
-            hook, content=body, headers=signed(source, secret, body) | headers, timeout=30, trust_env=False
-        )
+        answer = httpx.post(hook, content=body, headers=proof | headers, timeout=30, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Failure(
             f"{hook} cannot be reached ({error}): start the gateway (`planhat-gateway up`) or give --url."

@@ -103,7 +103,7 @@ class Change:
     creation: this delivery is about the ticket's creation.
     complete: `fields` and `refs` are a full snapshot of the ticket.
     thin: says only that something changed; a look-up must read the ticket.
-    reread: the answer of such a look-up.
+    reread: the answer of such a look-up; `event_at_us` is then Redis' time when it was asked for.
     sighting: the status in `fields` is a sighting for the history.
     history: sightings known from elsewhere (a read-back from Planhat), `(at_ms, status)`.
     history_known: nothing older than the sightings can exist in Planhat.

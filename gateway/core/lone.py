@@ -16,8 +16,9 @@ import orjson
 from gateway.core.change import FIELDS, FRAME_HEAD_BYTES, FRESH, FUTURE_LIMIT_MS
 from gateway.core.free_mail import company_domains
 from gateway.core.history import SIGHTINGS_MAX, Sighting, history
+from gateway.core.placing import PLACES
 from gateway.core.state import CLOSED, KEPT, LETTER, State
-from gateway.core.ticket import PLACES, Item, item_of
+from gateway.core.ticket import Item, item_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

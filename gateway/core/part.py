@@ -30,7 +30,8 @@ class Part:
     values: field, or "@" and ref -> the value of the latest stamp. stamps: the same names -> that stamp.
     life: the latest statement on the ticket's existence; None when nothing was said.
     snapshot: the latest stamp of a complete snapshot among the changes.
-    thin_us, reread_us: arrival of the latest change that asks for a re-read, and of the latest re-read; 0 = none.
+    thin_us: arrival of the latest change that asks for a re-read; 0 = none.
+    reread_us: when the latest re-read was asked for (Redis' time): what arrived after it is not in it; 0 = none.
     unstamped_us: arrival of the latest change without a usable stamp that is no re-read; 0 = none.
     future: changes whose stamp lay too far ahead and was not used.
     first_us: the earliest arrival; the ticket's place in the queue.
@@ -93,7 +94,7 @@ def part_of(fresh: Fresh, arrival_us: int) -> Part:
         history_known=fresh.history_known,
         created_at_ms=fresh.created_at_ms,
         thin_us=arrival_us if fresh.thin else 0,
-        reread_us=arrival_us if fresh.reread else 0,
+        reread_us=min(fresh.event_at_us or arrival_us, arrival_us) if fresh.reread else 0,
         unstamped_us=0 if stamp.stamped or fresh.reread or not says_fields else arrival_us,
         future=0 if stamp.stamped or fresh.updated_at_ms is None else 1,
         first_us=arrival_us,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from gateway.core.fold import Folded, keeps
-from gateway.core.free_mail import company_domains
+from gateway.core.placing import ORDINARY, PLACES, Placing, placed
 from gateway.core.state import CLOSED, KEPT, State
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ REASONS: Final = {
     "damaged": "the stored change cannot be read",
 }
 """Why a ticket is a dead letter, in words a person can act on."""
-
-
-PLACES: Final = ("companyExternalId", "companyId", "domains")
-"""Fields by any of which Planhat can place a new ticket."""
 
 
 class Want(NamedTuple):
@@ -65,10 +61,13 @@ class Company:
 class Found:
     """
     Answers of look-ups. A key that is missing was not looked up; None says that the helpdesk has no such record.
+
+    ids: Planhat's company list, external id -> `companyId`.
     """
 
     people: Mapping[str, Person | None] = field(default_factory=dict)
     companies: Mapping[str, Company | None] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 def wants_reread(folded: Folded) -> bool:
@@ -170,30 +169,15 @@ def _people(folded: Folded, found: Found) -> dict[str, Json]:
     return values
 
 
-def _company(folded: Folded, found: Found, email: str | None) -> dict[str, Json]:
-    """Give domains and external id: named ones first, then the organization's, then the mail domain's."""
-    fields, refs, kept = folded.fields, folded.refs, folded.state.kept
-    values: dict[str, Json] = {name: fields[name] for name in PLACES if name in fields}
-    organization = refs.get("organization_id")
-    company = found.companies.get(organization) if organization else None
-    if company is not None:
-        if company.domains:
-            values.setdefault("domains", list(company.domains))
-        values.setdefault("companyExternalId", company.external_id)
-    elif "organization_id" not in folded.new_refs:
-        for name in PLACES:
-            if name in kept and not (name == "domains" and email != kept.get("email") and not organization):
-                values.setdefault(name, kept[name])
-    elif not organization:
-        values.setdefault("companyExternalId", None)
-    if values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
-        values.pop("companyExternalId", None)
-    if not values.get("domains") and email and company_domains(email):
-        values["domains"] = list(company_domains(email))
-    return values
-
-
-def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_history: bool = True) -> Item:
+def make_item(  # noqa: PLR0913
+    folded: Folded,
+    found: Found,
+    *,
+    ticket: str,
+    source: str,
+    with_history: bool = True,
+    placing: Placing = ORDINARY,
+) -> Item:
     """
     Put the Planhat item together.
 
@@ -201,12 +185,17 @@ def make_item(folded: Folded, found: Found, *, ticket: str, source: str, with_hi
         ticket: the `sourceId`, prefix included.
         source: the connection's source name; "" for changes that no connection brought, which leave it as it is.
         with_history: PLANHAT_HISTORY is `full`.
+        placing: the connection's company rules.
     """
     values = dict(folded.fields)
     values.update(_people(folded, found))
     email = values.get("email") or None
     values["email"] = email
-    values.update(_company(folded, found, email))
+    values.update(placed(folded, found, email, placing))
+    if placing.resolve and "companyId" not in folded.fields and (external := values.get("companyExternalId")):
+        values.pop("companyId", None)  # of the company before
+        if external in found.ids:
+            values["companyId"] = found.ids[external]
     kept: dict[str, Json] = {name: values[name] for name in KEPT if name in values}
     for name, value in folded.refs.items():
         kept["@" + name] = value

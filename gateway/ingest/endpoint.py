@@ -38,7 +38,16 @@ LARGE_BODIES_BYTES: Final = 64 * 1024 * 1024
 DETAIL_MAX: Final = 500
 
 _SECRET_HEADERS: Final = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "x-webhook-secret", "x-api-key", "x-auth-token"}
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-webhook-secret",
+        "x-gateway-token",
+        "x-api-key",
+        "x-auth-token",
+        "x-zdesk-jwt",
+    }
 )
 _UNORDINARY: Final = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
 
@@ -59,6 +68,7 @@ class Door:
         tally: counts; its labels are connection names and our own words.
         max_body_bytes: larger bodies are answered 413.
         clock: Unix time, seconds.
+        others: destination -> (commit, store), for the connections of other destinations than the first.
     """
 
     def __init__(
@@ -71,12 +81,15 @@ class Door:
         *,
         max_body_bytes: int,
         clock: Callable[[], float] = time.time,
+        others: Mapping[str, tuple[GroupCommit, Store]] | None = None,
     ) -> None:
         self._notes = Notes(tally)
         self._gates = {one.name: Gate(one, sources[one.source], self._notes) for one in connections}
         self._gates_by_path = {(PREFIX + name).encode(): gate for name, gate in self._gates.items()}
-        self._commit = commit
-        self._store = store
+        first = (commit, store)
+        banks = {name: (others or {}).get(gate.connection.destination, first) for name, gate in self._gates.items()}
+        self._commits = {name: bank[0] for name, bank in banks.items()}
+        self._stores = {name: bank[1] for name, bank in banks.items()}
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._redact = Redaction(secret for gate in self._gates.values() for secret in gate.connection.secrets)
@@ -94,14 +107,14 @@ class Door:
         except _Gone:
             return
         except asyncio.CancelledError:  # the process stops; swallowed, since this answer is the task's last act
-            answer = refusal(StoreUnavailable("away"), close=True)
+            answer = _refused(gate, StoreUnavailable("away"), close=True)
         except Exception as error:  # noqa: BLE001  the table answers, and the notes keep it
             if gate is None:
                 self._notes.unknown(name)
             else:
                 self._notes.refused(name, error)
             expects = any(key == b"expect" for key, _ in scope["headers"])
-            answer = refusal(error, close=expects)
+            answer = _refused(gate, error, close=expects)
         await respond(send, answer)
 
     async def _answer(self, gate: Gate | None, name: str, scope: Scope, receive: Receive) -> Answer:
@@ -115,7 +128,7 @@ class Door:
         request = request_of(scope["method"], scope["headers"], scope["query_string"], body)
         decided = gate.decide(request, self._clock())
         if isinstance(decided, Write):
-            return gate.stored(decided, await self._commit.put(decided.delivery))
+            return gate.stored(decided, await self._commits[name].put(decided.delivery))
         return await self._quarantine(gate, decided) if isinstance(decided, Keep) else decided
 
     async def _body(self, receive: Receive) -> bytes:
@@ -151,7 +164,7 @@ class Door:
     async def _quarantine(self, gate: Gate, keep: Keep) -> Answer:
         name, request, error = gate.connection.name, keep.request, keep.error
         headers = ((key, self._redact(value)) for key, value in request.headers if key not in _SECRET_HEADERS)
-        kept = await self._store.quarantine(
+        kept = await self._stores[name].quarantine(
             Quarantined(
                 connection=name,
                 reason=error.reason,
@@ -159,7 +172,7 @@ class Door:
                 method=request.method,
                 headers=tuple(headers),
                 query=self._redact(request.query),
-                body=request.body,
+                body=gate.kept(request.body),
                 dedupe=dedupe(name, keep.delivery_id, request.body),
             )
         )
@@ -193,7 +206,7 @@ class Door:
             exchange.body = b""  # what waits for Redis shall not hold it, nor keep it in the processor's cache
             decided = gate.decide(request, self._clock())
             if isinstance(decided, Write):
-                self._commit.submit(decided.delivery, partial(self._stored, exchange, decided))
+                self._commits[gate.connection.name].submit(decided.delivery, partial(self._stored, exchange, decided))
             elif isinstance(decided, Keep):
                 task = asyncio.get_running_loop().create_task(self._keep(exchange, decided))
                 self._keeping.add(task)
@@ -224,7 +237,13 @@ class Door:
 
     def _refuse(self, exchange: Exchange, error: Exception) -> None:
         self._notes.refused(exchange.gate.connection.name, error)
-        exchange.answer(refusal(error))
+        exchange.answer(_refused(exchange.gate, error))
+
+
+def _refused(gate: Gate | None, error: Exception, *, close: bool = False) -> Answer:
+    """Give what the table says of an error; who is to come back may demand it in other words."""
+    answer = refusal(error, close=close)
+    return gate.come_back(answer) if gate and answer.status == 503 else answer
 
 
 def _handshake(gate: Gate, scope: Scope) -> Answer:

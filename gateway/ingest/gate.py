@@ -15,7 +15,7 @@ import orjson
 
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.ingest.problems import JSON_HEADERS, Answer, UnsupportedMedia
-from gateway.sources.base import Connection, Normalized, Reply, Request, Source, WireRequest
+from gateway.sources.base import Connection, Discreet, Normalized, Reply, Request, Source, WireRequest
 from gateway.store.records import Delivery
 
 if TYPE_CHECKING:
@@ -116,7 +116,11 @@ class Gate:
                 delivery_id = source.delivery_id(request, None)
                 raise
             delivery_id = source.delivery_id(request, payload)
-            normalized = on_delete(source.normalize(payload, request, connection), connection)
+            if connection.rules is None:
+                normalized = source.normalize(payload, request, connection)
+            else:
+                normalized = connection.rules.normalize(source, payload, request, connection)
+            normalized = on_delete(normalized, connection)
             payloads = _payloads(normalized.changes)
         except VerificationError:  # a body of another account: authentic for somebody else
             raise
@@ -130,7 +134,7 @@ class Gate:
         self._notes.answered(connection.name, "ignored")
         reason = normalized.ignored or "nothing for tickets"
         said = {"status": "ignored", "delivery_id": delivery_id, "reason": reason}
-        return self.answer(200, said, stored=False)
+        return self.answer(200, said, stored=True)
 
     def stored(self, write: Write, outcome: str) -> Answer:
         """
@@ -145,9 +149,27 @@ class Gate:
         return self.answer(202 if outcome == "accepted" else 200, said, stored=True)
 
     def answer(self, status: int, said: dict[str, Any], *, stored: bool) -> Answer:
-        """Say something as JSON, or what the sender demands instead."""
+        """Say something as JSON, or what the sender demands instead: another status, or another body altogether."""
         reply = self.source.acknowledge(stored=stored)
-        return Answer(status, orjson.dumps(said), JSON_HEADERS) if reply is None else answer_of(reply)
+        if reply is not None and reply.body:
+            return answer_of(reply)
+        return Answer(status if reply is None else reply.status, orjson.dumps(said), JSON_HEADERS)
+
+    def come_back(self, refusal: Answer) -> Answer:
+        """Ask the sender to come back in the words that it demands, if any; our status and `Retry-After` stay."""
+        try:
+            reply = self.source.acknowledge(stored=False)
+        except Exception as error:  # noqa: BLE001  an adapter's defect must not take the answer away
+            self._notes.defect(self.connection.name, error)
+            return refusal
+        if reply is None or not reply.body:
+            return refusal
+        ours = tuple(pair for pair in refusal.headers if pair[0] != b"content-type")
+        return Answer(refusal.status, reply.body, ours + answer_of(reply).headers)
+
+    def kept(self, body: bytes) -> bytes:
+        """Give what may be kept of a body."""
+        return self.source.without_secrets(body) if isinstance(self.source, Discreet) else body
 
 
 def request_of(method: str, headers: list[tuple[bytes, bytes]], query: bytes, body: bytes) -> Request:
@@ -175,8 +197,9 @@ def on_delete(normalized: Normalized, connection: Connection) -> Normalized:
         return normalized
     if connection.on_delete == "ignore":
         rest = tuple(change for change in normalized.changes if not _deletes(change))
-        return Normalized(rest, "" if rest else "deletions are ignored on this connection")
-    return Normalized(tuple(_closed(change) if _deletes(change) else change for change in normalized.changes))
+        return Normalized(rest, "" if rest else "deletions are ignored on this connection", normalized.lacks)
+    changes = tuple(_closed(change) if _deletes(change) else change for change in normalized.changes)
+    return Normalized(changes, lacks=normalized.lacks)
 
 
 def dedupe(connection: str, delivery_id: str | None, body: bytes) -> bytes | None:

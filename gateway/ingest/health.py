@@ -8,6 +8,7 @@ connection) are named as warnings: they are the administrator's to mend and no r
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import JSONResponse, Response
@@ -37,20 +38,19 @@ NO_CONNECTION: Final = (
 
 class Health:
     """
-    The three routes over one store.
+    The three routes over the bridge.
 
     Args:
         settings: for the connections and the token that `/metrics` demands.
-        store: the bridge.
+        stores: destination -> its side of the bridge; all on one Redis.
         tally: counts of this process that Redis has not seen yet.
-        destination: the label of the store's figures.
     """
 
-    def __init__(self, settings: Settings, store: Store, tally: Tally, destination: str = "planhat") -> None:
+    def __init__(self, settings: Settings, stores: Mapping[str, Store], tally: Tally) -> None:
         self._settings = settings
-        self._store = store
+        self._stores = stores
+        self._store = next(iter(stores.values()))
         self._tally = tally
-        self._destination = destination
 
     def routes(self) -> list[Route]:
         """Give the routes for the application."""
@@ -73,7 +73,8 @@ class Health:
         try:
             await self._store.prove_writable()
             warnings += weaknesses(await self._store.command("INFO"))
-            warnings += _caps(await self._store.look(), self._store.limits)
+            for store in self._stores.values():
+                warnings += _caps(await store.look(), store.limits)
         except StoreError as error:
             failing = {"redis": error.kind if isinstance(error, StoreUnavailable) else str(error)}
             said: dict[str, Any] = {
@@ -97,10 +98,14 @@ class Health:
                 return JSONResponse({"status": "refused"}, 401, {**NO_STORE, "www-authenticate": "Bearer"})
         try:
             await self._tally.flush()
-            found = [*samples(await self._store.counters()), *_gauges(await self._store.look(), self._destination)]
-            calls = await self._store.calls_last_minute()
-            found.append(Sample("gateway_planhat_calls_last_minute", {"destination": self._destination}, calls))
-            found.append(Sample("gateway_redis_up", {}, 1))
+            counted: Counter[str] = Counter()
+            found: list[Sample] = []
+            for name, store in self._stores.items():
+                counted.update(await store.counters())
+                found += _gauges(await store.look(), name)
+                calls = await store.calls_last_minute()
+                found.append(Sample("gateway_planhat_calls_last_minute", {"destination": name}, calls))
+            found = [*samples(counted), *found, Sample("gateway_redis_up", {}, 1)]
         except StoreUnavailable:
             found = [*samples(self._tally.waiting()), Sample("gateway_redis_up", {}, 0)]
         return Response(exposition(found), media_type="text/plain; version=0.0.4", headers=NO_STORE)

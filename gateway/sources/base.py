@@ -8,7 +8,7 @@ I/O, reads no clock (`now_s` is an argument) and knows nothing of Redis or HTTP 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,6 +95,8 @@ class Connection:
     prefix: put before every ticket id to make `sourceId`.
     subdomain: the helpdesk's subdomain or domain, for links; None when not configured.
     account_id: the helpdesk's account id that bodies must carry, where the source has one; None accepts any.
+    public_url: our address as helpdesks call it, without the last slash; None when not configured.
+    rules: read bodies instead of the adapter alone; None without a configuration file.
     """
 
     name: str
@@ -107,6 +109,15 @@ class Connection:
     account_id: str | None = None
     tolerance_s: int = 300
     destination: str = "planhat"
+    public_url: str | None = None
+    rules: Reading | None = None
+
+
+class Reading(Protocol):
+    """A connection's own rules on top of its adapter (`gateway.rules`)."""
+
+    def normalize(self, source: Source, payload: Json, request: Request, connection: Connection) -> Normalized:
+        """Turn a parsed body into changes. Raises UnreadablePayload, VerificationError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +136,12 @@ class Normalized:
 
     changes: one per ticket and statement; empty when the delivery means nothing for tickets.
     ignored: why nothing is done, one short phrase; "" when there are changes.
+    lacks: words of `NEEDS` that such a body never tells (tags that come as ids, companies); see `needs_lookup`.
     """
 
     changes: tuple[Change, ...] = ()
     ignored: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -167,28 +180,58 @@ class Source(Protocol):
         """Turn a parsed body into changes. Raises UnreadablePayload, VerificationError."""
 
     def acknowledge(self, *, stored: bool) -> Reply | None:
-        """Give the body a sender demands instead of ours; None for the usual JSON."""
+        """
+        Give what a sender demands instead of our answer; None for the usual one.
+
+        A reply without a body demands only its status: our JSON stays.
+
+        Args:
+            stored: nothing more is wanted of the sender, be it stored or meaningless; False asks it to come back, where
+                the status (503) is ours and only the reply's body and headers count.
+        """
+
+
+@runtime_checkable
+class Discreet(Protocol):
+    """A source whose bodies may hold a live secret of somebody; it is no part of what is kept of them."""
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """Give a body, readable or not, without the secrets in it."""
 
 
 NEEDS: Final = ("requester_email", "requester_name", "agent_email", "company", "tags", "ticket")
 """The words of `needs_lookup`, as `map try` prints them."""
 
 
-def needs_lookup(change: Change) -> tuple[str, ...]:
+LACKS: Final[Mapping[str, frozenset[str]]] = {
+    "requester_name": frozenset(("name",)),
+    "agent_email": frozenset(("agentEmail",)),
+    "company": frozenset(("domains", "companyExternalId", "companyId")),
+    "tags": frozenset(("tags",)),
+}
+"""What a body may never tell -> the fields of which one is enough."""
+
+
+def needs_lookup(change: Change, lacks: tuple[str, ...] = ()) -> tuple[str, ...]:
     """
     What a complete record of this ticket still lacks, judged by the payload alone.
 
+    Args:
+        lacks: `Normalized.lacks`: counted unless the change tells it all the same, be it as empty.
     Returns:
-        Words of `NEEDS`, in the order ticket, requester_email, company, agent_email. Empty for deletions.
+        Words of `NEEDS`, in the order ticket (a thin change without title or status), requester_email, company,
+        agent_email, others. Empty for deletions.
     """
     if change.life in ("deleted", "purged"):
         return ()
     fields, refs = change.fields, change.refs
-    needs = ["ticket"] if change.thin else []
+    needs = ["ticket"] if change.thin and not fields.keys() >= {"title", "status"} else []
     if not fields.get("email"):
         needs.append("requester_email")
     if refs.get("organization_id") and not (fields.get("domains") or fields.get("companyExternalId")):
         needs.append("company")
     if refs.get("assignee_id") and not fields.get("agentEmail"):
         needs.append("agent_email")
+    told = fields.keys()
+    needs += [name for name in lacks if name not in needs and not told & LACKS[name]]
     return tuple(needs)

@@ -7,69 +7,35 @@ Source: support.freshdesk.com 132589 (2026-01-29, documented); facts of Freshdes
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.errors import UnreadablePayload
 from gateway.sources.freshworks_bodies import normalized
 from gateway.sources.near_json import only_ticket_id, repaired
+from gateway.sources.ordinary import Shown
 from gateway.sources.reading import json_payload
-from gateway.sources.signing import basic_password, bearer, check_token, header_token, query_token, refuse_doubles
 
 if TYPE_CHECKING:
     from gateway.core.change import Json
-    from gateway.sources.base import Auth, Connection, Normalized, Reply, Request
-
-SECRET_MIN: Final = 16
+    from gateway.sources.base import Connection, Normalized, Request
 
 
-@dataclass(slots=True)
-class FreshworksSource:
+class FreshworksSource(Shown):
     """
-    The adapter of one product; `name` is the only difference.
+    The adapter of one product.
 
-    Nothing is signed, so the secret itself is shown: `signature` and `bearer` mean the same. Replays cannot be told
-    from second events; the changes of equal bodies are equal, so nothing happens twice.
+    Nothing is signed, so the secret itself is shown. Replays cannot be told from second events; the changes of equal
+    bodies are equal, so nothing happens twice.
+
+    Args:
+        name: `freshdesk` or `freshservice`.
     """
 
-    name: str
-    methods: tuple[str, ...] = ()
     content_types: tuple[str, ...] = ("application/json", "text/plain")
     """A rule's own header box may declare a JSON template as text; forms and XML are not read."""
 
-    def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002
-        """Freshworks asks for none."""
-        return None
-
-    def check_secret(self, secret: str, auth: Auth) -> str | None:  # noqa: ARG002
-        """Long enough not to be guessed, and without white space that a form or a header would lose."""
-        if len(secret) < SECRET_MIN:
-            return f"the secret must have at least {SECRET_MIN} characters"
-        if any(mark.isspace() for mark in secret):
-            return "the secret must not contain white space"
-        return None
-
-    def verify(self, request: Request, connection: Connection, now_s: float) -> None:  # noqa: ARG002
-        """
-        Every carrier of a secret that is present shows an accepted one, and at least one is present.
-
-        Wire: `Authorization: Bearer SECRET`, Basic with the secret as password, `X-Webhook-Secret: SECRET`,
-            `?token=SECRET` (percent-encoded).
-        Raises:
-            VerificationError: `doubled_header`, `missing_token`, `bad_token`, `no_secret`.
-        """
-        refuse_doubles(request, ("x-webhook-secret",))
-        carriers = (
-            bearer(request),
-            basic_password(request),
-            header_token(request, "x-webhook-secret"),
-            query_token(request),
-        )
-        check_token(connection.secrets, carriers)
-
-    def delivery_id(self, request: Request, payload: Json) -> str | None:  # noqa: ARG002
-        """Freshworks gives none."""
-        return None
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def parse(self, request: Request) -> Json:
         """
@@ -88,10 +54,6 @@ class FreshworksSource:
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:  # noqa: ARG002
         """See `normalized`."""
         return normalized(payload, connection)
-
-    def acknowledge(self, *, stored: bool) -> Reply | None:  # noqa: ARG002
-        """Any 2xx will do."""
-        return None
 
 
 def _rescued(body: str, error: UnreadablePayload) -> Json:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
-from gateway.sources.freshworks_fields import fields_of, first, is_true, refs_of, url_of
+from gateway.sources.freshworks_fields import STATUSES, fields_of, first, is_true, refs_of, url_of
 from gateway.sources.reading import UNKNOWN, Unknown, identifier, instant_ms, mapping, text, ticket_id
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def _flat(box: Mapping[str, Json]) -> dict[str, Json]:
 def _rule(body: dict[str, Json], connection: Connection) -> Change:
     action = _ACTION.search(str(body.get("triggered_event", ""))[:1000])
     did = action[1].lower() if action else ""
-    ticket = _ticket_id(first(body, "id", "display_id"))
+    ticket = _ticket_id(first(body, "id_numeric", "id", "display_id"))
     gone = did in _GONE or is_true(body, "deleted") or is_true(body, "spam")
-    fields = {} if gone else fields_of(body, templated=True)
+    fields = {} if gone else fields_of(body, templated=True, statuses=STATUSES[connection.source])
     thin = not fields and not gone
     link = {} if thin or gone else url_of(body, connection.subdomain, ticket, connection.source)
     return Change(
@@ -114,7 +114,7 @@ def _app_event(event: str, data: Mapping[str, Json], body: Mapping[str, Json], c
     ticket = _ticket_id(first(own, "id", "display_id") if own else data.get("ticket_id"))
     row = _flat({key: value for key, value in data.items() if key in PEOPLE}) | own
     gone = kind[1] == "Delete" or is_true(own, "deleted") or is_true(own, "spam")
-    fields = {} if gone else fields_of(row, templated=False)
+    fields = {} if gone else fields_of(row, templated=False, statuses=STATUSES[connection.source])
     shown = kind[1] == "Create" or any(own.get(name) is False for name in ("deleted", "spam"))
     life: Life = "deleted" if gone else "live" if shown else ""
     updated_at_ms = instant_ms(own.get("updated_at"))

@@ -41,6 +41,12 @@ STATUS: Final = {
 }
 """Codes of a fresh account; 6, 7 and everything above may have been renamed, so a label always goes first."""
 
+STATUSES: Final[Mapping[str, Mapping[str, str]]] = {
+    "freshdesk": STATUS,
+    "freshservice": {code: label for code, label in STATUS.items() if code <= "5"},
+}
+"""Product -> its codes; Freshservice gives 6 and 7 to nothing, so an account may."""
+
 PRIORITY: Final = {"1": "low", "2": "medium", "3": "high", "4": "urgent"}
 
 _PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}]{1,200}\}\}\s*")
@@ -102,8 +108,14 @@ def _coded(value: Json | Unknown, codes: Mapping[str, str]) -> str | None:
     return None if shown is None else codes.get(shown, word(html.unescape(shown)))
 
 
-def fields_of(row: Mapping[str, Json], *, templated: bool) -> dict[str, Json]:
-    """Give the Planhat fields that a flat row shows; what it shows empty clears."""
+def fields_of(row: Mapping[str, Json], *, templated: bool, statuses: Mapping[str, str] = STATUS) -> dict[str, Json]:
+    """
+    Give the Planhat fields that a flat row shows; what it shows empty clears.
+
+    Args:
+        templated: values are a template's HTML-escaped text.
+        statuses: what codes mean in this product.
+    """
     status, priority = first(row, "status_name", "status"), first(row, "priority_name", "priority")
     name = _line(first(row, "contact_name", "requester_name", "name"), templated=templated)
     if not name or name is UNKNOWN:
@@ -116,7 +128,7 @@ def fields_of(row: Mapping[str, Json], *, templated: bool) -> dict[str, Json]:
     }.items():
         shown = _line(first(row, *names), templated=templated)
         mails[field] = shown if shown is UNKNOWN else mail_address(shown) or ""
-    domains = _list(first(row, "company_domains", "company_domain"), templated=templated)
+    domains = _list(first(row, "company_domains", "company_domain", "department_domains"), templated=templated)
     fields: dict[str, Json | Unknown] = {
         "title": _line(first(row, "subject", "title"), templated=templated),
         "description": _description(row, templated=templated),
@@ -124,7 +136,7 @@ def fields_of(row: Mapping[str, Json], *, templated: bool) -> dict[str, Json]:
         "type": _line(first(row, "ticket_type", "type"), templated=templated),
         "severity": "" if priority is None else _coded(priority, PRIORITY) or UNKNOWN,
         "product": _line(first(row, "product_name", "product", "product_description"), templated=templated),
-        "status": _coded(status, STATUS) or UNKNOWN,  # a ticket always has one: an empty one is not known
+        "status": _coded(status, statuses) or UNKNOWN,  # a ticket always has one: an empty one is not known
         "name": name,
         "domains": domains if isinstance(domains, Unknown) else [domain.lower() for domain in domains],
         "companyExternalId": _line(
@@ -154,4 +166,5 @@ def url_of(row: Mapping[str, Json], domain: str | None, ticket: str, source: str
             return {"url": link if bare is None else f"https://{bare[1]}"}
     host = (domain or "").strip().lower().removeprefix("https://").rstrip("/")
     host = host if "." in host or not host else f"{host}.{source}.com"
-    return {"url": f"https://{host}/helpdesk/tickets/{ticket}"} if _BARE_WEB.fullmatch(host) else {}
+    number = ticket.rpartition("-")[2]  # Freshservice's INC-9 stands under 9
+    return {"url": f"https://{host}/helpdesk/tickets/{number}"} if _BARE_WEB.fullmatch(host) else {}

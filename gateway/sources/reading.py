@@ -126,6 +126,8 @@ def strings(value: object) -> list[str] | None:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_S: Final = 253_402_300_799
+_DIGITS: Final = re.compile(r"[0-9]{1,15}")
 _INSTANT: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.([0-9]{1,9}))?"
     r" ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})"
@@ -183,6 +185,21 @@ def instant_ms(value: object) -> int | None:
     """Give an ISO 8601 instant as Unix milliseconds, rounded down; None when it is none (see `instant_us`)."""
     at_us = instant_us(value)
     return None if at_us is None else at_us // 1000
+
+
+def epoch_us(value: object, per_s: int) -> int | None:
+    """
+    Give a Unix time as microseconds; None when it is none, or none between 1970 and 9999.
+
+    Args:
+        value: a number, or its digits as text.
+        per_s: how many of its units make a second: 1, or 1000 where the sender counts milliseconds.
+    """
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LAST_S * per_s:
+        return None
+    return round(value * (1_000_000 // per_s))
 
 
 def mail_address(value: object) -> str | None:

@@ -6,7 +6,7 @@ because lenient ones have been forged: `base64.b64decode` skips junk, `int` take
 spaces. An HMAC or a token is compared with *every* configured secret, so that time tells nothing about which one fits.
 
 Reasons raised: `no_secret`, `doubled_header`, `missing_signature`, `bad_signature`, `missing_timestamp`,
-`bad_timestamp`, `stale_timestamp`, `missing_token`, `bad_token`.
+`bad_timestamp`, `stale_timestamp`, `missing_host`, `missing_token`, `bad_token`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ ALWAYS_SINGLE: Final = ("content-type", "content-encoding", "authorization")
 """Headers that no honest sender repeats and that two hops could read differently."""
 
 _EPOCH: Final = re.compile(r"[0-9]{1,12}")
+_EPOCH_MS: Final = re.compile(r"[0-9]{1,15}")
 _HEX: Final = re.compile(r"[0-9a-f]+")
 _ISO: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -140,12 +141,27 @@ def check_hmac(
     Raises:
         VerificationError: `no_secret`, `bad_signature`.
     """
+    check_any_hmac(hmac_keys, (message,), digests, algorithm=algorithm)
+
+
+def check_any_hmac(
+    hmac_keys: Sequence[bytes], messages: Sequence[bytes], digests: Sequence[bytes], *, algorithm: Algorithm = "sha256"
+) -> None:
+    """
+    One of the digests is the HMAC of one of a few messages: where the sender signs what we cannot see exactly.
+
+    Args:
+        messages: every way in which the sender may have composed what it signed, such as its spellings of our address.
+    Raises:
+        VerificationError: `no_secret`, `bad_signature`.
+    """
     _refuse_empty(hmac_keys)
     matched = False
     for key in hmac_keys:
-        expected = _mac(key, message, algorithm)
-        for offered in digests:
-            matched |= hmac.compare_digest(expected, offered)
+        for message in messages:
+            expected = _mac(key, message, algorithm)
+            for offered in digests:
+                matched |= hmac.compare_digest(expected, offered)
     if not matched:
         raise VerificationError("bad_signature")
 
@@ -200,6 +216,18 @@ def epoch_s(value: str) -> int:
     if not _EPOCH.fullmatch(value):
         raise VerificationError("bad_timestamp")
     return int(value)
+
+
+def epoch_ms_s(value: str) -> float:
+    """
+    Read Unix milliseconds as seconds: `[0-9]{1,15}`, nothing else.
+
+    Raises:
+        VerificationError: `bad_timestamp`.
+    """
+    if not _EPOCH_MS.fullmatch(value):
+        raise VerificationError("bad_timestamp")
+    return int(value) / 1000
 
 
 def iso_s(value: str) -> float:

@@ -34,6 +34,11 @@ def family(request: Request) -> str:
     return next((name for name in _FAMILIES if request.header(f"{name}-signature") is not None), _FAMILIES[0])
 
 
+def is_signed(request: Request) -> bool:
+    """Say whether the request carries a signature, right or wrong."""
+    return request.header(f"{family(request)}-signature") is not None
+
+
 def message_id(request: Request) -> str | None:
     """Give the sender's id of the message, the same on every retry; None when it stands nowhere or is no id."""
     found = request.header(f"{family(request)}-id") or request.header("webhook-id")

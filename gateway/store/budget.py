@@ -67,17 +67,23 @@ class Budget(Room):
 
     async def ensure_epoch(self, known: str | None) -> tuple[str, bool]:
         """
-        Say whether Redis still has the memory it had.
+        Say whether Redis still has the memory it had; to be asked every few seconds.
 
         Args:
             known: the epoch from the last time; None at a first start (the window is then as Redis remembers it).
         Returns:
             The epoch now, and whether the known one is lost: the last seconds of changes may be lost with it.
+        Keys:
+            meta, counters.
         """
         current = self._renewed.get(known, known) if known else None
+        number = self.writer.number()
         epoch, lost = await self.scripts.run(
-            "epoch", [self.keys.meta], [self.scripts.now(), current or b"", secrets.token_hex(8)]
+            "epoch",
+            [self.keys.meta, self.keys.counters],
+            [self.scripts.now(), current or b"", secrets.token_hex(8), self.writer.name, self.writer.told, number],
         )
+        self.writer.confirmed(number)
         name = epoch.decode()
         if current and lost:
             while len(self._renewed) >= _MOST_REMEMBERED:

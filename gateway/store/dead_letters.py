@@ -18,7 +18,7 @@ from gateway.store.records import DeadRow, Kind, Quarantined
 from gateway.store.room import Room, number, slices, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from gateway.store.scripts import Arg
 
@@ -130,27 +130,48 @@ class DeadLetters(Room):
             at_ms=number(score),
         )
 
-    async def expire(self, ttl_s: int) -> list[DeadRow]:
+    async def expire(self, ttl_s: int, tell: Callable[[DeadRow], None] = lambda _row: None) -> list[DeadRow]:
         """
         Remove what is older than `ttl_s` seconds, in slices.
 
+        Args:
+            tell: is called with each row before it is removed, so that a crash or a lost answer leaves none untold of;
+                one may be told of twice.
         Returns:
-            Everything that was removed, oldest first within a kind, so that the caller tells of each.
+            Everything that was removed, oldest first within a kind.
         """
         gone: list[DeadRow] = []
         kinds: tuple[Kind, ...] = ("ticket", "delivery")
         for kind in kinds:
-            while True:
+            while old := await self._older(kind, ttl_s):
+                told = {(row.id, row.at_ms) for row in old}
+                for row in old:
+                    tell(row)
                 aged, rows = await self.scripts.run(
                     "expire",
                     [*self._hashes(kind), self.keys.meta],
-                    [self.scripts.now(), ttl_s * 1000, PAGE, _BYTES_FIELD if kind == "delivery" else b""],
+                    [self.scripts.now(), ttl_s * 1000, len(old), _BYTES_FIELD if kind == "delivery" else b""],
                 )
                 pairs = zip(aged[::2], aged[1::2], rows, strict=True)
-                gone += [_row(kind, text(ident), number(score), row) for ident, score, row in pairs]
-                if len(rows) < PAGE:
+                removed = [_row(kind, text(ident), number(score), row) for ident, score, row in pairs]
+                for row in removed:
+                    if (row.id, row.at_ms) not in told:  # it has taken the place of one that was replayed just now
+                        tell(row)
+                gone += removed
+                if not removed:
                     break
         return gone
+
+    async def _older(self, kind: Kind, ttl_s: int) -> list[DeadRow]:
+        """Give the oldest of what is past its age, at most a page."""
+        index, rows, _ = self._hashes(kind)
+        oldest = await self.now_ms() - ttl_s * 1000
+        flat = await self.command("ZRANGE", index, "-inf", oldest, "BYSCORE", "LIMIT", 0, PAGE, "WITHSCORES")
+        idents, scores = flat[::2], flat[1::2]
+        raws = await self.command("HMGET", rows, *idents) if idents else []
+        return [
+            _row(kind, text(ident), number(score), raw) for ident, score, raw in zip(idents, scores, raws, strict=True)
+        ]
 
     async def dead_letters(
         self, kind: Kind | None = None, reason: str | None = None, limit: int | None = None, offset: int = 0

@@ -92,13 +92,16 @@ class Intake(Room):
                 changes.append(keys.change_prefix + ticket)
                 tail.append(payload)
         caps = (limits.pending_max_tickets, limits.dead_letter_max) if capped else (_NO_CAP, _NO_CAP)
+        told, number = self.writer.told, self.writer.number()
         for _ in range(3):
+            head = (self.scripts.now(), self._bucket, self._bucket_s, *caps, keys.change_prefix_bytes, int(last))
             answer = await self.scripts.run(
                 "put",
                 [keys.due, keys.meta, keys.counters, keys.dead, *keys.seen(self._bucket), *changes],
-                [self.scripts.now(), self._bucket, self._bucket_s, *caps, keys.change_prefix_bytes, int(last), *tail],
+                [*head, self.writer.name, told, number, *tail],
             )
             if isinstance(answer, list):
+                self.writer.confirmed(number)
                 return ["accepted" if one else "duplicate" for one in answer]
             word, _, value = answer.decode().partition(":")
             if word == "full":

@@ -53,6 +53,7 @@ class Keys:
         self.change_prefix = base + "change:"
         self.change_prefix_bytes = len(self.change_prefix)
         self.state_prefix = base + "state:"
+        self.cache_prefix = base + "cache:"
 
     def change(self, ticket: str) -> str:
         """Give the key of a ticket's frames."""
@@ -79,4 +80,4 @@ class Keys:
 
     def cache(self, connection: str, kind: str, ident: str) -> str:
         """Give the key of a cached look-up answer."""
-        return f"{self.base}cache:{connection}:{kind}:{ident}"
+        return f"{self.cache_prefix}{connection}:{kind}:{ident}"

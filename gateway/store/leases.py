@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from gateway.core.change import FRAME_HEAD_BYTES
 from gateway.store.records import Ack, Burial, Claimed, Loaded
 from gateway.store.room import SLICE, Room, number, slices, whole
 
@@ -20,6 +21,7 @@ ASIDE_MS: Final = 600_000
 
 SETTLE_SLICE: Final = 500
 _ACK_HEAD: Final = struct.Struct(">IIIB")
+_FRAME_HEAD: Final = struct.Struct(">IQ")
 _ACKED: Final = ("gone", "acked", "resend")
 _BURIED: Final = ("gone", "buried", "full")
 
@@ -202,21 +204,27 @@ class Leases(Room):
             answers |= {one.ticket: _BURIED[code] for one, code in zip(part, result, strict=True)}
         return answers
 
-    async def long_values(self, cursor: int, count: int, min_bytes: int) -> tuple[int, list[str]]:
+    async def several_frames(self, cursor: int, count: int, before_us: int) -> tuple[int, list[str]]:
         """
-        Walk the pending tickets for those whose value has grown long.
+        Walk the pending tickets for those that hold more than one frame.
 
         Args:
             cursor: 0 to begin, then what the last call gave.
             count: roughly how many tickets to look at.
-            min_bytes: shorter values are left out.
+            before_us: those whose first frame arrived later (Unix µs) are left out.
         Returns:
             The next cursor (0 at the end) and the tickets; one may come twice.
         """
         following, rows = await self.command("ZSCAN", self.keys.due, cursor, "COUNT", count)
         tickets = [ticket.decode() for ticket, _ in rows]
-        sizes = await self.commands([("STRLEN", self.keys.change(ticket)) for ticket in tickets]) if tickets else []
-        return int(following), [ticket for ticket, size in zip(tickets, sizes, strict=True) if size >= min_bytes]
+        if not tickets:
+            return int(following), []
+        changes = [self.keys.change(ticket) for ticket in tickets]
+        sizes = [("STRLEN", key) for key in changes]
+        heads = [("GETRANGE", key, 0, FRAME_HEAD_BYTES - 1) for key in changes]
+        found = await self.commands([*sizes, *heads])
+        both = zip(tickets, found[: len(tickets)], found[len(tickets) :], strict=True)
+        return int(following), [ticket for ticket, size, head in both if _grown(size, head, before_us)]
 
     async def compact(self, token: str, ticket: str, cut: int, frame: bytes) -> bool:
         """Replace the first `cut` bytes by one whole frame, give the ticket back; False when it is no longer ours."""
@@ -225,6 +233,14 @@ class Leases(Room):
             "compact", [keys.due, keys.lease, keys.change(ticket)], [token, ticket, cut, whole(frame)]
         )
         return bool(done)
+
+
+def _grown(size: int, head: bytes, before_us: int) -> bool:
+    """Say whether more follows the first frame, whose head is given, and whether that one is old enough."""
+    if size <= FRAME_HEAD_BYTES:
+        return False
+    length, arrival_us = _FRAME_HEAD.unpack(head)
+    return size > FRAME_HEAD_BYTES + int(length) and int(arrival_us) < before_us
 
 
 def _claimed(tickets: list[bytes], doubts: list[Any]) -> list[Claimed]:

@@ -2,13 +2,14 @@
 The bridge, whole: every move on Redis behind one name.
 
 Each part is a file of its own; read them in the order of a ticket's way: intake, leases, lanes, states, dead_letters,
-budget. The scripts are in lua/, one atomic move per file.
+budget, erasure. The scripts are in lua/, one atomic move per file.
 """
 
 from __future__ import annotations
 
 from gateway.store.budget import Budget
 from gateway.store.dead_letters import DeadLetters
+from gateway.store.erasure import Erasure
 from gateway.store.intake import Intake
 from gateway.store.lanes import Lanes
 from gateway.store.leases import Leases
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 
-class Store(Intake, Leases, Lanes, States, Budget, DeadLetters):
+class Store(Intake, Leases, Lanes, States, Budget, DeadLetters, Erasure):
     """
     One destination's side of Redis. Every method raises StoreUnavailable when Redis cannot be used.
 

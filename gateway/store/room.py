@@ -9,6 +9,7 @@ from gateway.store.client import guarded
 from gateway.store.keys import Keys
 from gateway.store.records import Limits
 from gateway.store.scripts import Scripts
+from gateway.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 class Room:
     """
-    The base of the store's parts; holds no state of its own.
+    The base of the store's parts; its only state is what this process was told by Redis (`Writer`).
 
     Args:
         redis: a client of `gateway.store.client.connect` (replies as bytes).
@@ -45,6 +46,7 @@ class Room:
         self.keys = Keys(destination)
         self.limits = limits or Limits()
         self.scripts = Scripts(redis, now_us)
+        self.writer = Writer()
         self._execute: Callable[..., Awaitable[Any]] = redis.execute_command
 
     async def command(self, *args: Arg) -> Any:

@@ -14,7 +14,7 @@ from typing import Final
 from tests.bench.harness import Effort
 from tests.bench.report import as_json, as_text, machine
 
-NAMES: Final = ("ingest", "latency", "drain", "burst", "scale", "memory", "idle", "startup")
+NAMES: Final = ("ingest", "latency", "drain", "million", "burst", "scale", "memory", "idle", "startup")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,11 +11,13 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gateway.cli import Failure, Misuse, cli
 from gateway.cli.processes import DEFAULT_TETHER, environment, family, free_port, python, start, wait_for_port
 from gateway.cli.samples import cases, sample
-from gateway.cli.senders import new_generic_secret, signed
+from gateway.cli.senders import dated, new_generic_secret, signed
 from gateway.errors import VerificationError
 from gateway.sources import SOURCES
 from gateway.sources.base import Connection, Request
@@ -23,14 +25,36 @@ from gateway.sources.base import Connection, Request
 SECRETS = {"generic": new_generic_secret(), "freshdesk": "a-secret-of-freshdesk", "zendesk": "a-secret-of-zendesk-42"}
 
 
+def pair() -> tuple[str, str]:
+    """A key pair as Zoho has one: the private half as PEM, the public one as base64 of PEM."""
+    private = rsa.generate_private_key(65537, 2048)
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    kept = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return kept.decode(), base64.b64encode(public).decode()
+
+
 def request(source: str, secret: str, body: bytes) -> Request:
-    return Request("POST", tuple(signed(source, secret, body).items()), "", body)
+    body = dated(source, body)
+    headers = signed(source, secret, body, url=f"https://gateway.example/webhooks/{source}")
+    return Request("POST", (*headers.items(), ("host", "gateway.example")), "", body)
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_zohos_sender_signs_with_a_private_key_of_ones_own():
+    private, public = pair()
+    connection = Connection("zoho_desk", "zoho_desk", (public,), account_id="7/0")
+    for key in (private, base64.b64encode(private.encode()).decode()):
+        asked = request("zoho_desk", key, b'[{"orgId": "7"}]')
+        SOURCES["zoho_desk"].verify(asked, connection, time.time())
+    for key in (public, "no key at all", pair()[1]):
+        with pytest.raises(Misuse, match="--secret"):
+            request("zoho_desk", key, b"[]")
+
+
+@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"zoho_desk"}))  # signs with another key than it is known by
 def test_what_we_sign_is_what_the_gateway_verifies(name):
-    connection = Connection(name, name, (SECRETS[name],))
-    SOURCES[name].verify(request(name, SECRETS[name], b'{"a": 1}'), connection, time.time())
+    secret = SECRETS.get(name, f"a-secret-of-{name}")
+    connection = Connection(name, name, (secret,))
+    SOURCES[name].verify(request(name, secret, b'{"a": 1}'), connection, time.time())
     with pytest.raises(VerificationError):
         SOURCES[name].verify(request(name, new_generic_secret(), b'{"a": 1}'), connection, time.time())
 

@@ -84,9 +84,21 @@ class Helpdesk:
             requester = str(9900 + n) if n < without_email else random.choice(people[:60])
             self.tickets[str(100 + n)] = Ticket(str(100 + n), requester)
         self.lookups = 0
+        self.failing = False
+        self.refused = 0
 
-    def change(self, ticket: Ticket) -> Delivery:
-        """Give a ticket its next version, and the webhook that tells it."""
+    def new_person(self) -> str:
+        """Let somebody become a customer; gives the id."""
+        number = 20_000 + len(self.users)
+        self.users[str(number)] = {
+            "id": number,
+            "name": f"Newcomer {number}",
+            "email": f"newcomer{number}@org{number % 20}.example",
+        }
+        return str(number)
+
+    def change(self, ticket: Ticket, mark: str = "") -> Delivery:
+        """Give a ticket its next version, and the webhook that tells it; `mark` stands in the subject."""
         number = len(ticket.versions)
         at_ms = self.now_ms - 3_000 * SECOND + number * self.random.randint(2, 20) * SECOND
         if ticket.versions:
@@ -108,25 +120,28 @@ class Helpdesk:
             "priority": self.random.choice([None, "LOW", "NORMAL", "HIGH", "URGENT"]),
             "requester_id": ticket.requester_id,
             "status": status,
-            "subject": f"Ticket {ticket.id} v{number}",
+            "subject": f"Ticket {ticket.id} {mark}v{number}",
             "submitter_id": ticket.requester_id,
             "tags": self.random.sample(["export", "billing", "sso", "vip"], k=self.random.randint(0, 3)),
             "type": self.random.choice([None, "QUESTION", "PROBLEM"]),
             "updated_at": iso(at_ms),
             "via": {"channel": "web_form"},
         }
+        if ticket.versions:  # of older versions only the status counts any more: a long run keeps many
+            ticket.versions[-1].detail = {"status": ticket.versions[-1].detail["status"]}
         ticket.versions.append(Version(number, at_ms, detail))
         word = "created" if number == 0 else self.random.choice(["status_changed", "comment_added", "tags_changed"])
-        return self._delivery(ticket, word, number, at_ms, detail)
+        return self.tell(ticket, word, number, at_ms, detail)
 
     def delete(self, ticket: Ticket) -> Delivery:
         """Put a ticket into the trash."""
         at_ms = ticket.versions[-1].at_ms + 5 * SECOND
         ticket.deleted_at_ms = at_ms
         detail = {**ticket.versions[-1].detail, "status": "DELETED", "updated_at": iso(at_ms)}
-        return self._delivery(ticket, "soft_deleted", len(ticket.versions), at_ms, detail)
+        return self.tell(ticket, "soft_deleted", len(ticket.versions), at_ms, detail)
 
-    def _delivery(self, ticket: Ticket, word: str, number: int, at_ms: int, detail: dict[str, Any]) -> Delivery:
+    def tell(self, ticket: Ticket, word: str, number: int, at_ms: int, detail: dict[str, Any]) -> Delivery:
+        """Write the webhook of an event."""
         nanoseconds = self.random.randint(0, 999_999_999)
         event_id = hashlib.md5(f"{ticket.id}-{number}-{word}".encode(), usedforsecurity=False).hexdigest()
         body = {
@@ -193,6 +208,12 @@ def serve_lookups(helpdesk: Helpdesk) -> ThreadingHTTPServer:
 
         def do_GET(self) -> None:
             helpdesk.lookups += 1
+            if helpdesk.failing:
+                helpdesk.refused += 1
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             url = urlsplit(self.path)
             ids = parse_qs(url.query).get("ids", [""])[0].split(",")
             if url.path.endswith("/users/show_many") or url.path.endswith("/users/show_many.json"):

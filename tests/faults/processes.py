@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.redis_server import tied
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +32,11 @@ def free_port() -> int:
 
 @dataclass
 class Process:
-    """One child: its command, its environment, its log file."""
+    """
+    One child: its command, its environment, its log file.
+
+    tied: it ends with the thread that started it, so that nothing is left behind when a long run is killed.
+    """
 
     name: str
     arguments: list[str]
@@ -38,13 +44,15 @@ class Process:
     directory: Path
     running: subprocess.Popen[bytes] | None = None
     kills: int = 0
+    tied: bool = False
 
     def start(self) -> None:
         """Start it (anew)."""
         log = (self.directory / f"{self.name}.log").open("ab")
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        words = [sys.executable, "-m", *self.arguments]
         self.running = subprocess.Popen(
-            [sys.executable, "-m", *self.arguments],
+            tied(words) if self.tied else words,
             cwd=ROOT,
             env={**base, "PYTHONUNBUFFERED": "1", **self.environment},
             stdout=log,
@@ -60,6 +68,17 @@ class Process:
                 os.killpg(self.running.pid, signal.SIGKILL)
             self.running.wait()
             self.kills += 1
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and its children, if it still runs."""
+        if self.running and self.running.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.running.pid, number)
+
+    @property
+    def ended(self) -> int | None:
+        """Give how it ended, as `Popen.returncode`; None while it runs."""
+        return self.running.poll() if self.running else None
 
     def end(self, timeout_s: float = 28.0) -> float:
         """Send SIGTERM, wait; give the seconds it took. Kills what does not end."""
@@ -85,10 +104,11 @@ class Fleet:
 
     directory: Path
     children: dict[str, Process] = field(default_factory=dict)
+    tied: bool = False
 
     def add(self, name: str, arguments: list[str], environment: dict[str, str]) -> Process:
         """Start one more."""
-        child = Process(name, arguments, environment, self.directory)
+        child = Process(name, arguments, environment, self.directory, tied=self.tied)
         self.children[name] = child
         child.start()
         return child
@@ -138,21 +158,33 @@ def wait_for(url: str, *, timeout_s: float = 20.0) -> None:
         time.sleep(0.1)
 
 
-def command(arguments: list[str], environment: dict[str, str]) -> list[Any]:
-    """Run the command line with --json and give its lines; one line that holds a list gives that list."""
+def command(
+    arguments: list[str], environment: dict[str, str], *, as_json: bool = True, attempts: int = 1
+) -> list[Any]:
+    """
+    Run the command line with --json and give its lines; one line that holds a list gives that list.
+
+    Args:
+        as_json: False for a command without a table; gives nothing.
+        attempts: how often to try while it fails (exit code 1 without an answer: Redis is away).
+    """
     base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments, "--json"],
-        cwd=ROOT,
-        env={**base, **environment},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    if done.returncode not in (0, 1):
-        raise RuntimeError(f"{arguments}: {done.stderr.decode()[-2000:]}")
+    for attempt in range(attempts):
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments, *(["--json"] if as_json else [])],
+            cwd=ROOT,
+            env={**base, **environment},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"{arguments}: {done.stderr.decode()[-2000:]}")
+        if done.returncode == 0 or done.stdout.strip():
+            break
+        time.sleep(0.5 if attempt + 1 < attempts else 0)
     text = done.stdout.decode().strip()
-    if not text:
+    if not text or not as_json:
         return []
     try:
         value = json.loads(text)

@@ -75,6 +75,15 @@ class Odd:
         return Reply(200, b"<Ack>true</Ack>" if stored else b"<Ack/>", {"content-type": "text/xml"})
 
 
+class Plain(Odd):
+    """A source that demands exactly 200 and is content with our words."""
+
+    name = "plain_200"
+
+    def acknowledge(self, *, stored: bool) -> Reply | None:
+        return Reply(200)
+
+
 @pytest.fixture
 def app(redis_url: str) -> Any:
     settings = from_env(
@@ -88,7 +97,9 @@ def app(redis_url: str) -> Any:
         }
     )
     odd = Connection(name="odd", source="odd", secrets=("x" * 16,))
-    return create_app(replace(settings, connections=(*settings.connections, odd)), {**SOURCES, "odd": Odd()})
+    plain = Connection(name="plain_200", source="plain_200", secrets=("x" * 16,))
+    sources = {**SOURCES, "odd": Odd(), "plain_200": Plain()}
+    return create_app(replace(settings, connections=(*settings.connections, odd, plain)), sources)
 
 
 @pytest.fixture
@@ -245,7 +256,14 @@ def test_a_handshake_is_answered_in_the_senders_shape(port: int) -> None:
 def test_a_sender_that_demands_its_own_answer_gets_it(port: int) -> None:
     answer = call(port, "/webhooks/odd", b'{"tickets": ["odd:1"]}')
     assert (answer.status, answer.said, answer.headers["content-type"]) == (200, b"<Ack>true</Ack>", "text/xml")
-    assert call(port, "/webhooks/odd", b'{"tickets": []}').said == b"<Ack/>"
+    assert call(port, "/webhooks/odd", b'{"tickets": []}').said == b"<Ack>true</Ack>"  # nothing more is wanted
+
+
+def test_a_sender_that_demands_only_a_status_gets_our_words_with_it(port: int) -> None:
+    answer = call(port, "/webhooks/plain_200", b'{"tickets": ["odd:1"]}')
+    assert (answer.status, answer.said["status"], answer.said["tickets"]) == (200, "accepted", ["odd:1"])
+    kept = call(port, "/webhooks/plain_200", b'{"tickets": ["odd:1"]}', {"x-crash": "unreadable"})
+    assert (kept.status, kept.said["status"]) == (200, "quarantined")
 
 
 # Caps and content
@@ -560,7 +578,7 @@ def test_livez_and_readyz(port: int) -> None:
     ready = call(port, "/readyz", method="GET")
     assert ready.status == HTTPStatus.OK
     assert ready.said["status"] == "ready"
-    assert set(ready.said["connections"]) == {"zendesk", "freshdesk", "generic", "odd"}
+    assert set(ready.said["connections"]) == {"zendesk", "freshdesk", "generic", "odd", "plain_200"}
 
 
 def test_without_a_connection_hooks_answer_404_and_readyz_says_why(redis_url: str) -> None:

@@ -288,6 +288,33 @@ def test_the_quick_reading_takes_no_day_that_is_none(day: str) -> None:
     assert reading.ordinary_instant_us(text) == reading.instant_us(" " + text)
 
 
+@pytest.mark.parametrize(
+    "value, per_s, at_us",
+    [
+        (1_791_787_269, 1, 1_791_787_269_000_000),
+        (1_791_787_269_321, 1000, 1_791_787_269_321_000),
+        ("1791787269321", 1000, 1_791_787_269_321_000),
+        (1_791_787_269.264, 1, 1_791_787_269_264_000),
+        (253_402_300_799, 1, 253_402_300_799_000_000),
+        (253_402_300_800, 1, None),
+        (1_791_787_269_321, 1, None),
+        (0, 1, None),
+        (-1, 1, None),
+        (True, 1, None),
+        (None, 1, None),
+        ("", 1, None),
+        ("1e9", 1, None),
+        ("\u0661", 1, None),
+        ("9" * 400, 1, None),
+        (float("nan"), 1, None),
+        (float("inf"), 1, None),
+        ([1], 1, None),
+    ],
+)
+def test_a_unix_time_is_read_in_its_own_unit(value: Any, per_s: int, at_us: int | None) -> None:
+    assert reading.epoch_us(value, per_s) == at_us
+
+
 @given(st.text(alphabet="ab \t\n\r\0\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u2028\u3000\u00fc", max_size=30))
 def test_plain_text_of_tidy_lines_is_what_taking_the_words_apart_gives(value: str) -> None:
     lines = [" ".join(line.split()) for line in value.replace("\0", "").splitlines()]

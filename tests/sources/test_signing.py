@@ -126,6 +126,20 @@ def test_one_right_digest_under_one_of_the_keys_is_enough():
         assert refusal(lambda empty=empty: signing.check_hmac(empty, b"m", [right])) == "no_secret"
 
 
+def test_one_of_a_few_messages_may_be_what_was_signed():
+    right = hmac.new(b"k2", b"m", hashlib.sha256).digest()
+    signing.check_any_hmac((b"k1", b"k2"), (b"other", b"m"), [right])
+    for messages in ((), (b"",), (b"other",)):
+        assert refusal(lambda messages=messages: signing.check_any_hmac((b"k2",), messages, [right])) == "bad_signature"
+    assert refusal(lambda: signing.check_any_hmac((b"k2", b""), (b"m",), [right])) == "no_secret"
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.0", " 1", "1\n", "1_0", "1e9", "1" * 16, "\u0661", "²"])
+def test_milliseconds_are_up_to_fifteen_plain_digits(value):
+    assert refusal(lambda: signing.epoch_ms_s(value)) == "bad_timestamp"
+    assert signing.epoch_ms_s("1627207200123") == 1_627_207_200.123
+
+
 @pytest.mark.parametrize(
     "value", ["", "-1", "+1", "1.0", " 1", "1 ", "1\n", "1_0", "1e9", "0x1", "1" * 13, "\u0661", "\uff11", "²"]
 )

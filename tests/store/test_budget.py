@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.client import connect
-from gateway.store.pending import Pause, Store
+from gateway.store.pending import Delivery, Pause, Store
 from tests.store.conftest import Clock
 
 if TYPE_CHECKING:
@@ -176,3 +176,63 @@ async def test_slots_are_fenced_leases(store: Store, clock: Clock) -> None:
     assert not await store.take_slot("c", 1, 1_000)
     assert await store.give_slot("b")
     assert await store.take_slot("c", 1, 1_000)
+
+
+async def test_a_redis_that_lost_its_tail_is_found_out_by_the_next_put(make_store, redis: Redis) -> None:
+    worker, web, idle = make_store(), make_store(), make_store()
+    epoch, _ = await worker.ensure_epoch(None)
+    await web.put([Delivery(None, (("t", b"1"),))])
+    kept = await redis.dump(worker.keys.meta)
+    await web.put([Delivery(None, (("t", b"2"),))])
+    await redis.restore(worker.keys.meta, 0, kept, replace=True)  # what a torn file or a replica that lagged leaves
+    await idle.put([Delivery(None, (("t", b"3"),))])
+    assert await worker.ensure_epoch(epoch) == (epoch, False), "nobody can know yet: the idle one lost nothing"
+    await web.put([Delivery(None, (("t", b"4"),))])
+    renewed, lost = await worker.ensure_epoch(epoch)
+    assert lost and renewed != epoch
+    assert await worker.reserve(limit_per_minute=100, epoch=epoch) > 0
+    await web.put([Delivery(None, (("t", b"5"),))])
+    assert await worker.ensure_epoch(renewed) == (renewed, False), "a loss is told once"
+    assert (await worker.counters())["epochs_lost"] == 1
+
+
+async def test_a_redis_that_lost_its_tail_is_found_out_by_a_beat(make_store, redis: Redis) -> None:
+    one, other = make_store(), make_store()
+    epoch, _ = await one.ensure_epoch(None)
+    await other.ensure_epoch(None)
+    kept = await redis.dump(one.keys.meta)
+    assert await one.ensure_epoch(epoch) == (epoch, False)
+    await redis.restore(one.keys.meta, 0, kept, replace=True)
+    renewed, lost = await one.ensure_epoch(epoch)
+    assert lost and renewed != epoch
+    assert await other.ensure_epoch(epoch) == (renewed, True)
+    assert (await one.counters())["epochs_lost"] == 1
+
+
+async def test_a_loss_that_a_put_saw_is_told_though_every_worker_is_new(make_store, redis: Redis) -> None:
+    web = make_store()
+    await web.put([Delivery(None, (("t", b"1"),))])
+    await redis.flushall()
+    await web.put([Delivery(None, (("t", b"2"),))])
+    await make_store().ensure_epoch(None)
+    assert (await web.counters())["epochs_lost"] == 1
+
+
+async def test_writes_whose_answers_were_lost_are_no_loss(store: Store) -> None:
+    epoch, _ = await store.ensure_epoch(None)
+    store.writer.number()  # never arrived
+    assert await store.ensure_epoch(epoch) == (epoch, False)
+    told = store.writer.told
+    await store.put([Delivery(None, (("t", b"1"),))])
+    store.writer.told = told  # arrived, but its answer did not
+    assert await store.ensure_epoch(epoch) == (epoch, False)
+
+
+async def test_writers_that_fell_silent_are_forgotten_after_a_day(make_store, redis: Redis, clock: Clock) -> None:
+    old = make_store()
+    await old.put([Delivery(None, (("t", b"1"),))])
+    clock.forward(86_400_001)
+    young = make_store()
+    await young.ensure_epoch(None)
+    fields = await redis.hkeys(old.keys.meta)
+    assert {field for field in fields if field.startswith(b"writer:")} == {f"writer:{young.writer.name}".encode()}

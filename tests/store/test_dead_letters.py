@@ -15,6 +15,8 @@ from tests.store.conftest import Clock, delivery, joined, payloads_of, size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.store.records import DeadRow, Kind
+
 
 async def bury(store: Store, *tickets: str, reason: str = "refused") -> None:
     await store.put([delivery(None, *((ticket, b"1") for ticket in tickets))])
@@ -151,6 +153,48 @@ async def test_expiry_gives_each_row_that_it_removed(store: Store, clock: Clock,
     assert await redis.hlen(store.keys.quarantine_body) == 1
     assert int(await redis.hget(store.keys.meta, "quarantine_bytes")) > 0
     assert await store.expire(60) == []
+
+
+async def test_each_row_is_told_of_before_it_is_removed(store: Store, clock: Clock) -> None:
+    await bury(store, *(f"t{i}" for i in range(600)))
+    await store.quarantine(unreadable())
+    clock.forward(60_000)
+    told: list[str] = []
+
+    def tell(row: DeadRow) -> None:
+        told.append(row.id)
+        if len(told) == 550:
+            raise RuntimeError("the process dies here")
+
+    with pytest.raises(RuntimeError):
+        await store.expire(60, tell)
+    left = {row.id for row in await store.dead_letters()}
+    assert {f"t{i}" for i in range(600)} - left <= set(told)
+    assert len(left) == 101
+    gone = await store.expire(60, lambda row: told.append(row.id))
+    assert {row.id for row in gone} == left
+    assert left <= set(told)
+
+
+async def test_what_ages_while_others_are_replayed_is_told_of_too(store: Store, clock: Clock) -> None:
+    await bury(store, "first")
+    clock.forward(1)
+    await bury(store, "second")
+    clock.forward(59_999)
+
+    class Replaying(Store):
+        """Somebody replays the oldest in the moment between reading and removing."""
+
+        async def _older(self, kind: Kind, ttl_s: int) -> list[DeadRow]:
+            old = await super()._older(kind, ttl_s)
+            await self.replay_tickets(["first"])
+            clock.forward(1)
+            return old
+
+    told: list[str] = []
+    gone = await Replaying(store.redis, now_us=clock).expire(60, lambda row: told.append(row.id))
+    assert [row.id for row in gone] == ["second"]
+    assert told == ["first", "second"]
 
 
 async def test_row_that_cannot_be_read_is_still_listed(store: Store, redis: Any) -> None:

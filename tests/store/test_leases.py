@@ -277,12 +277,15 @@ async def test_compact_joins_and_gives_back(store: Store, clock: Clock) -> None:
     assert await store.claim(1, "k2", 1_000) == [("t", 0)]
 
 
-async def test_long_values_are_found_by_walking(store: Store) -> None:
+async def test_tickets_with_several_frames_are_found_by_walking(store: Store, clock: Clock) -> None:
     tickets = [f"t{i}" for i in range(700)]
-    await store.put([delivery(None, *((ticket, b"x" * (100 if ticket.endswith("7") else 1)) for ticket in tickets))])
-    cursor, found = await store.long_values(0, 100, 50)
+    await store.put([delivery(None, *((ticket, b"x") for ticket in tickets))])
+    await store.put([delivery(None, *((ticket, b"y") for ticket in tickets if ticket.endswith("7")))])
+    clock.forward(1)
+    await store.put([delivery(None, ("young", b"x"), ("young", b"y"))])
+    cursor, found = await store.several_frames(0, 100, clock.now_us)
     while cursor:
-        cursor, more = await store.long_values(cursor, 100, 50)
+        cursor, more = await store.several_frames(cursor, 100, clock.now_us)
         found += more
     assert set(found) == {ticket for ticket in tickets if ticket.endswith("7")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from workers.enrich import enrich_once
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from tests.workers.conftest import Desk
 
@@ -207,3 +208,37 @@ async def test_a_helpdesk_that_hangs_delays_no_other(desk: Desk, helpdesk: Helpd
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Racing(Helpdesk):
+    """A helpdesk whose ticket changes between its snapshot and the end of its answer."""
+
+    then: Callable[[], Awaitable[None]] | None = None
+
+    async def tickets(self, ids):
+        found = {one: self.records.get(one) for one in ids}
+        if self.then:
+            then, self.then = self.then, None
+            await then()
+        self.calls.append(("tickets", tuple(ids)))
+        return found
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+async def test_a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_be_read_once_more(desk, stamped):
+    double = Racing()
+    desk.deps.helpdesks = {"zendesk": double}
+    at_ms = T0 + 9000
+    double.records["1"] = replace(record(status="open"), updated_at_ms=at_ms if stamped else None)
+
+    async def change() -> None:
+        double.records["1"] = replace(record(status="closed"), updated_at_ms=at_ms + 1000 if stamped else None)
+        await desk.put(fields={}, thin=True, complete=False, creation=False)
+
+    double.then = change
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    for _ in range(4):
+        await enrich_once(desk.deps, "zendesk")
+        await desk.settle()
+    assert desk.tickets["zendesk:1"]["status"] == "closed"

@@ -323,6 +323,7 @@ async def test_a_poison_item_refuses_its_whole_call_unnamed(fault, status):
         assert await stored(client) == {}
         assert (await put(client, ticket(1))).status_code == 200
         assert (await get(client, "/_sandbox/stats"))["counts"]["poisoned_calls"] == 1
+        assert (await get(client, "/_sandbox/log"))[0]["fault"] == fault
 
 
 async def test_a_poison_rule_of_the_test_decides_with_its_own_words():
@@ -521,6 +522,25 @@ async def test_garbage_is_a_200_that_cannot_be_read_after_the_write_was_applied(
         assert list(await stored(client)) == ["desk:1"]
 
 
+async def test_a_page_is_a_200_that_is_html_after_the_write_was_applied():
+    async with sandbox(faults={"page": 1}) as client:
+        answer = await put(client, ticket(1))
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html")
+        assert "<html>" in answer.text
+        assert list(await stored(client)) == ["desk:1"]
+
+
+async def test_a_gateway_timeout_is_answered_at_once_and_its_write_lands_later():
+    async with sandbox(faults={"PUT:gateway_timeout": 1}, late_s=0.1) as client:
+        answer = await put(client, ticket(1))
+        assert (answer.status_code, "<html>" in answer.text) == (504, True)
+        state = await get(client, "/_sandbox/state")
+        assert (state["tickets"], state["stats"]["writes_to_land"]) == ({}, 1)
+        await asyncio.sleep(0.15)
+        assert list(await stored(client)) == ["desk:1"]
+        assert (await get(client, "/_sandbox/log"))[0]["fault"] == "gateway_timeout"
+
+
 async def test_lost_writes_then_cuts_and_dropped_cuts_without_writing():
     async with sandbox() as client:
         await client.post("/_sandbox/faults", json={"next": ["lost", "dropped"]})
@@ -590,7 +610,7 @@ async def test_concurrent_puts_are_counted():
         assert stats["counts"]["tickets_in_two_flights"] == 1
 
 
-@pytest.mark.parametrize("fault, status", [("partial", 206), ("silent", 200)])
+@pytest.mark.parametrize("fault, status", [("partial", 206), ("partial_ok", 200), ("silent", 200)])
 async def test_partial_and_silent_strike_some_items(fault, status):
     async with sandbox(faults={fault: 1}, answers="full") as client:
         items = [ticket(n) for n in range(100)]
@@ -602,7 +622,7 @@ async def test_partial_and_silent_strike_some_items(fault, status):
         assert body["created"] == len(kept)
         refused = {entry["sourceId"] for entry in body["createdErrors"]}
         missing = {item["sourceId"] for item in items} - set(kept)
-        assert refused == (missing if fault == "partial" else set())
+        assert refused == (set() if fault == "silent" else missing)
 
 
 async def test_partial_strikes_at_least_one_item_and_names_updates_as_such():

@@ -10,8 +10,8 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.settings import FAR_BANK, Setting
 from gateway.settings import SETTINGS as GATEWAY_SETTINGS
-from workers.helpdesks import open_helpdesks
-from workers.settings import SETTINGS, WorkerSettings, from_env, from_process, require
+from workers.helpdesks import CLIENTS, open_helpdesks
+from workers.settings import SETTINGS, VENDORS, WorkerSettings, from_env, from_process, require
 
 TOKEN = "planhat-token-0123456789"
 ZENDESK = {"ZENDESK_SUBDOMAIN": "acme", "ZENDESK_API_EMAIL": "agent@acme.example", "ZENDESK_API_TOKEN": "zd-token-1"}
@@ -283,13 +283,17 @@ def test_the_table_names_every_setting_that_the_far_bank_alone_reads() -> None:
     shared = {one.name for one in GATEWAY_SETTINGS}
     suffixes = tuple(name.removeprefix("<SOURCE>") for name in shared if name.startswith("<SOURCE>"))
     read = {name for name in environ.asked - shared if not name.endswith(suffixes)}
-    assert read - shared == {one.name for one in SETTINGS} - shared
+    ours = {one.name for one in SETTINGS} - shared
+    spelt = {one.replace("<SOURCE>", source.upper()) for one in ours for source in VENDORS}
+    assert read <= spelt
+    assert {name for name in ours if "<" not in name} <= read
+    assert all(read & {name.replace("<SOURCE>", source.upper()) for source in VENDORS} for name in ours)
+    assert set(VENDORS) == set(CLIENTS)
     assert all(isinstance(one, Setting) for one in SETTINGS)
 
 
 def test_the_gateway_knows_the_far_banks_names_as_no_misspelling() -> None:
-    ours = {one.name for one in SETTINGS} - {one.name for one in GATEWAY_SETTINGS}
-    assert {name for name in ours if not name.endswith("_API_URL")} <= FAR_BANK
+    assert {one.name for one in SETTINGS} - {one.name for one in GATEWAY_SETTINGS} <= FAR_BANK
 
 
 def test_the_tables_defaults_are_the_real_ones() -> None:

@@ -18,6 +18,7 @@ from gateway.core.ticket import Company, Person
 from gateway.sources.freshworks_fields import STATUS, fields_of, url_of
 from gateway.sources.reading import instant_ms, mail_address, mapping, strings, text
 from workers.helpdesks.base import Api, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, askable, record_id
+from workers.helpdesks.memory import Memory, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REMEMBER_S: Final = 1800.0
-REMEMBER_MAX: Final = 10_000
 FIXED_STATUSES: Final = frozenset({"2", "3", "4", "5"})
 """Codes whose meaning no account can change; all others are asked for."""
 
@@ -56,8 +55,7 @@ class FreshdeskClient:
     ) -> None:
         self._access = access
         self._api = Api(access.base_url, access.secret, "X", transport=transport)
-        self._monotonic = monotonic
-        self._memory: dict[str, tuple[float, Json]] = {}
+        self._memory = Memory(monotonic)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -86,15 +84,7 @@ class FreshdeskClient:
         return None if isinstance(me, dict) else "There is no Freshdesk API at this address: check FRESHDESK_DOMAIN."
 
     async def _each(self, ids: Sequence[str], ask: Callable[[str], Awaitable[T | None]]) -> dict[str, T | None]:
-        found: dict[str, T | None] = dict.fromkeys(ids)
-        done: dict[str, T | None] = {}
-        for one in askable(ids):
-            try:
-                done[one] = await ask(one)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-        return found | done
+        return await one_by_one(ids, askable(ids), ask)
 
     async def _user(self, user_id: str) -> Person | None:
         row = await self._api.get(f"contacts/{user_id}")
@@ -156,7 +146,7 @@ class FreshdeskClient:
         """Give the account's own word for a status code; None leaves it to the usual meaning."""
         if code is None or code in FIXED_STATUSES:
             return None
-        names = await self._remembered("statuses", self._status_names)
+        names = await self._memory.get("statuses", self._status_names)
         return mapping(names).get(code)
 
     async def _status_names(self) -> dict[str, str]:
@@ -170,29 +160,16 @@ class FreshdeskClient:
         return {code: label for code, label in labels.items() if isinstance(label, str)}
 
     async def _agent(self, agent_id: str) -> Json:
-        return await self._remembered(f"agent {agent_id}", lambda: self._api.get(f"agents/{agent_id}"))
+        return await self._memory.get(f"agent {agent_id}", lambda: self._api.get(f"agents/{agent_id}"))
 
     async def _company(self, company_id: str) -> Json:
-        return await self._remembered(f"company {company_id}", lambda: self._api.get(f"companies/{company_id}"))
+        return await self._memory.get(f"company {company_id}", lambda: self._api.get(f"companies/{company_id}"))
 
     async def _is_ours(self) -> bool:
         """Prove once in a while that address and key are right: a wrong domain answers 404 to everything."""
-        if await self._remembered("me", lambda: self._api.get("agents/me")) is None:
+        if await self._memory.get("me", lambda: self._api.get("agents/me")) is None:
             raise HelpdeskUnavailable("there is no Freshdesk API at this address: check FRESHDESK_DOMAIN")
         return True
-
-    async def _remembered(self, key: str, ask: Callable[[], Awaitable[Json]]) -> Json:
-        """Give an answer of the last half hour, or ask."""
-        now_s = self._monotonic()
-        held = self._memory.get(key)
-        if held is not None and now_s - held[0] < REMEMBER_S:
-            return held[1]
-        answer = await ask()
-        if answer is not None:
-            if len(self._memory) >= REMEMBER_MAX:
-                self._memory.clear()
-            self._memory[key] = (now_s, answer)
-        return answer
 
 
 def person(row: Mapping[str, Json]) -> Person:

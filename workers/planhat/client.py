@@ -195,6 +195,18 @@ class PlanhatClient:
             return ListAnswer(None, BulkOutcome("ambiguous", answer.status, detail=self._clean(detail)))
         return ListAnswer(rows, BulkOutcome("clear", answer.status))
 
+    async def companies(self) -> tuple[Mapping[str, str] | None, BulkOutcome]:
+        """
+        List the companies: one `GET /leancompanies`.
+
+        Returns:
+            external id -> `companyId`, None when the call did not bring a list; and how the call ended.
+        """
+        answer = await self._call("GET", wire.COMPANIES, cap=LIST_MAX_BYTES)
+        if answer.kind != "clear" or not 200 <= answer.status < 300 or not answer.whole:
+            return None, self._outcome(answer)
+        return wire.read_companies(answer.body), BulkOutcome("clear", answer.status)
+
     async def delete(self, planhat_id: str) -> DeleteAnswer:
         """
         Delete one ticket: `DELETE /tickets/:_id`.

@@ -141,6 +141,12 @@ def _json(status: int, body: object, headers: dict[str, str] | None = None) -> R
     return Reply(status, orjson.dumps(body), {"content-type": "application/json; charset=utf-8", **(headers or {})})
 
 
+def _page(status: int, words: str) -> Reply:
+    """Answer as something between the caller and Planhat does: with an HTML page."""
+    page = f"<html><head><title>{status} {words}</title></head><body><h1>{status} {words}</h1></body></html>"
+    return Reply(status, page.encode(), {"content-type": "text/html"})
+
+
 def _bulk_refusal(words: str, status: int = 400) -> Reply:
     """Refuse a whole bulk call in the documented envelope, without naming an item."""
     return _json(status, {"created": 0, "updated": 0, "createdErrors": [words], "updatedErrors": []})
@@ -288,14 +294,20 @@ class Sandbox:
         if scope["method"] == "PUT" and scope["path"] == "/tickets" and (bad := self._read_items(call, scope, body)):
             return bad
         wait_s = self.config.latency_ms / 1000
+        if call.fault == "gateway_timeout":
+            self._struck(call)
+            self._start_landing(call, scope, wait_s + self.config.late_s)
+            return _page(504, "Gateway Timeout")
         if call.fault in ("late", "slow"):
             self._struck(call)
             wait_s += self.config.late_s if call.fault == "late" else self.config.slow_s
         reply = await self._land_later(call, scope, receive, wait_s) if wait_s else self._land(call, scope)
-        if call.fault in ("lost", "garbage") and call.row["landed"]:
+        if call.fault in ("lost", "garbage", "page") and call.row["landed"]:
             self._struck(call)
             if call.fault == "garbage":
                 return Reply(200, b'{"created": 1, "upd', {"content-type": "application/json"})
+            if call.fault == "page":
+                return _page(200, "Please sign in")
         reply.headers.update(headers)
         return reply
 
@@ -313,8 +325,7 @@ class Sandbox:
             status, words = REFUSALS[name]
             return _json(status, {"error": words})
         if name == "html":
-            page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-            return Reply(502, page, {"content-type": "text/html"})
+            return _page(502, "Bad Gateway")
         if name == "redirect":
             return Reply(307, b"", {"location": f"/moved{scope['path']}"})
         if name == "dropped":
@@ -367,6 +378,21 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------------------- the write
 
     async def _land_later(self, call: Call, scope: Scope, receive: Receive, wait_s: float) -> Reply:
+        """Let a call take effect after a while, and answer it when its caller is still there."""
+        task = self._start_landing(call, scope, wait_s)
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            if call.fault == "late":
+                await asyncio.wait({gone}, timeout=self.config.late_answer_s)
+            if not gone.done():
+                await asyncio.wait({gone, task}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() or task.cancelled():  # cancelled by a reset: nothing was written, nobody needs an answer
+                raise CallerGone
+            return task.result()
+        finally:
+            gone.cancel()
+
+    def _start_landing(self, call: Call, scope: Scope, wait_s: float) -> asyncio.Task[Reply]:
         """Let a call take effect after a while, in a task of its own that outlives the caller."""
         keys = call.keys()
         self._overlaps(call, keys)
@@ -382,17 +408,7 @@ class Sandbox:
         task = asyncio.create_task(wait_and_land())
         self._landing.add(task)
         task.add_done_callback(self._landing.discard)
-        gone = asyncio.create_task(_until_gone(receive))
-        try:
-            if call.fault == "late":
-                await asyncio.wait({gone}, timeout=self.config.late_answer_s)
-            if not gone.done():
-                await asyncio.wait({gone, task}, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done() or task.cancelled():  # cancelled by a reset: nothing was written, nobody needs an answer
-                raise CallerGone
-            return task.result()
-        finally:
-            gone.cancel()
+        return task
 
     def _overlaps(self, call: Call, keys: set[str]) -> None:
         both = keys & self.in_flight_keys.keys() if self.in_flight_keys else set()
@@ -427,7 +443,7 @@ class Sandbox:
         return _json(200, document)
 
     def _upsert(self, call: Call, at_ms: int) -> Reply:
-        if refusal := self._refuse_whole(call.items):
+        if refusal := self._refuse_whole(call):
             return refusal
         struck = self._strike(call)
         tally = Tally()
@@ -449,13 +465,15 @@ class Sandbox:
             keyed=config.entries == "keyed",
             count_unchanged=config.unchanged == "counted",
         )
-        return _json(tally.status(), body)
+        return _json(200 if call.fault == "partial_ok" else tally.status(), body)
 
-    def _refuse_whole(self, items: list[Any]) -> Reply | None:
+    def _refuse_whole(self, call: Call) -> Reply | None:
         """Refuse a bulk call that must not be applied in part: a poison item, or one key twice."""
+        items = call.items
         for item in items:
             if isinstance(item, dict) and (words := self._poisoned(item)):
                 self.counts["poisoned_calls"] += 1
+                call.row["fault"] = "poison500" if words.startswith("500") else "poison"
                 return _json(500 if words.startswith("500") else 400, {"error": words})
         seen: set[tuple[str, str]] = set()
         twice: list[Outcome] = []
@@ -486,8 +504,8 @@ class Sandbox:
         return "500 Internal Server Error" if self.faults.rule("poison500") else None
 
     def _strike(self, call: Call) -> set[int]:
-        """Choose the items that `partial` or `silent` strike."""
-        if call.fault not in ("partial", "silent") or not call.items:
+        """Choose the items that `partial`, `partial_ok` or `silent` strike."""
+        if call.fault not in ("partial", "partial_ok", "silent") or not call.items:
             return set()
         self._struck(call)
         share = self.config.item_share

@@ -22,8 +22,11 @@ FAULTS: Final[dict[str, str]] = {
     "lost": "the write is applied, then the connection is cut without an answer",
     "dropped": "the connection is reset before anything is written",
     "html": "502 with an HTML page; nothing is written",
+    "gateway_timeout": "504 with an HTML page at once; the write lands late_s after the request was read",
     "garbage": "the write is applied, then 200 with a body that is no JSON",
+    "page": "the write is applied, then 200 with an HTML page",
     "partial": "PUT only: random items are refused with an error entry (206, or 400 when all are)",
+    "partial_ok": "PUT only: the same with 200",
     "silent": "PUT only: random items are not stored, not counted and not named",
     "unauthorized": "401; nothing is written",
     "forbidden": "403; nothing is written",
@@ -37,7 +40,7 @@ FAULTS: Final[dict[str, str]] = {
 RULES: Final = ("poison", "poison500")
 """Faults that depend on the items and not on chance."""
 
-PUT_ONLY: Final = ("partial", "silent", *RULES)
+PUT_ONLY: Final = ("partial", "partial_ok", "silent", *RULES)
 METHODS: Final = ("PUT", "GET", "DELETE")
 
 

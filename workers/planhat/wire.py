@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PATH: Final = "/tickets"
+COMPANIES: Final = "/leancompanies"
 MAX_ITEMS: Final = 5_000
 """Items of one bulk upsert, documented."""
 LIST_MAX: Final = 10_000
@@ -186,6 +187,16 @@ def read_rows(body: bytes) -> list[Row] | None:
     if not isinstance(payload, list):
         return None
     return [_row(item if isinstance(item, dict) else {}) for item in payload]
+
+
+def read_companies(body: bytes) -> dict[str, str] | None:
+    """Read the company list, external id -> `_id`; None when the body is not a JSON array."""
+    payload = _json(body)
+    if not isinstance(payload, list):
+        return None
+    rows = [row for row in payload if isinstance(row, dict)]
+    pairs = ((row.get("externalId"), row.get("_id")) for row in rows)
+    return {one: other for one, other in pairs if isinstance(one, str) and isinstance(other, str) and one and other}
 
 
 def retry_after_s(value: str | None, *, now_s: float | None = None) -> float | None:

@@ -4,7 +4,7 @@
 -- More than five named keys: the delivery ids of DEDUPE_TTL_S stand in five buckets.
 --
 -- KEYS[1] due ZSET       ticket -> ms
--- KEYS[2] meta HASH      arrival_us, last_put_ms
+-- KEYS[2] meta HASH      arrival_us, last_put_ms, writer:<name>, epoch
 -- KEYS[3] counters HASH  deliveries, duplicates, changes
 -- KEYS[4] dead ZSET      dead letters, for the cap
 -- KEYS[5] seen SET       the bucket of now: new delivery ids
@@ -20,7 +20,10 @@
 -- ARGV[5] dead_max (dead letters)
 -- ARGV[6] prefix (bytes) of a change key before the ticket
 -- ARGV[7] last (1|0)     0: more slices of this one delivery follow, so its id is not written yet
--- ARGV[8..] per delivery: id (16 bytes or empty), number of payloads, the payloads
+-- ARGV[8] writer         the caller's name
+-- ARGV[9] told           the number that Redis confirmed to it last: a smaller one here means that Redis lost its tail
+-- ARGV[10] number        of this call; the caller gives none twice
+-- ARGV[11..] per delivery: id (16 bytes or empty), number of payloads, the payloads
 -- Returns one 1 (accepted) or 0 (duplicate) per delivery; or "full:<cap>"; or "bucket:<n>" when the bucket is another
 local t = redis.call('TIME')
 local now = tonumber(ARGV[1]) or t[1] * 1000000 + t[2]
@@ -32,8 +35,9 @@ for i = 10, #KEYS do redis.call('STRLEN', KEYS[i]) end -- a key of a wrong type 
 redis.call('HLEN', KEYS[3])
 local asked = {}
 for i = 5, 9 do if redis.call('SCARD', KEYS[i]) > 0 or i == 5 then asked[#asked + 1] = KEYS[i] end end
-local arrival = tonumber(redis.call('HGET', KEYS[2], 'arrival_us') or 0)
-local answers, changes, accepted, duplicates, at, key = {}, 0, 0, 0, 8, 10
+local meta = redis.call('HMGET', KEYS[2], 'arrival_us', 'writer:' .. ARGV[8])
+local arrival, mine = tonumber(meta[1] or 0), tonumber(string.match(meta[2] or '0', '^%d+'))
+local answers, changes, accepted, duplicates, at, key = {}, 0, 0, 0, 11, 10
 while at < #ARGV do
   local id, n, known = ARGV[at], tonumber(ARGV[at + 1]), false
   for i = 1, id == '' and 0 or #asked do known = known or redis.call('SISMEMBER', asked[i], id) == 1 end
@@ -51,6 +55,11 @@ while at < #ARGV do
   answers[#answers + 1], at, key = known and 0 or 1, at + 2 + n, key + n
 end
 local put_ms = string.format('%.0f', math.floor(now / 1000))
+if mine < tonumber(ARGV[9]) then -- Redis has lost what it had confirmed: its epoch is over
+  redis.call('HDEL', KEYS[2], 'epoch')
+  redis.call('HSET', KEYS[2], 'lost_ms', put_ms)
+end
+redis.call('HSET', KEYS[2], 'writer:' .. ARGV[8], string.format('%.0f %s', math.max(mine, ARGV[10]), put_ms))
 if changes > 0 then redis.call('HSET', KEYS[2], 'arrival_us', string.format('%.0f', arrival), 'last_put_ms', put_ms) end
 if ARGV[7] == '1' then redis.call('HINCRBY', KEYS[3], 'deliveries', accepted) end
 redis.call('HINCRBY', KEYS[3], 'changes', changes)

@@ -1,0 +1,75 @@
+"""
+Which company a ticket belongs to: by what the helpdesk says, by mail domain, or by a fixed rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.core.free_mail import FREE_MAIL, company_domains
+
+if TYPE_CHECKING:
+    from gateway.core.change import Json
+    from gateway.core.fold import Folded
+    from gateway.core.ticket import Found
+
+PLACES: Final = ("companyExternalId", "companyId", "domains")
+"""Fields by any of which Planhat can place a new ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """
+    A connection's rules.
+
+    by_external_id, by_domain: what may place a ticket.
+    external_id, company_id: of the one company that all tickets belong to; "" for none.
+    resolve: the external id's `companyId` is looked up in Planhat's company list; tickets of unknown companies wait.
+    free_mail: domains that name no company.
+    """
+
+    by_external_id: bool = True
+    by_domain: bool = True
+    external_id: str = ""
+    company_id: str = ""
+    resolve: bool = False
+    free_mail: frozenset[str] = FREE_MAIL
+
+
+ORDINARY: Final = Placing()
+
+
+def placed(folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY) -> dict[str, Json]:
+    """
+    Give the company fields of an item: named ones first, then the organization's, then the mail domain's.
+
+    Args:
+        email: the requester's address as the item carries it.
+    """
+    if placing.external_id or placing.company_id:
+        fixed = {"companyExternalId": placing.external_id, "companyId": placing.company_id}
+        return {name: value for name, value in fixed.items() if value}
+    fields, refs, kept = folded.fields, folded.refs, folded.state.kept
+    values: dict[str, Json] = {name: fields[name] for name in PLACES if name in fields}
+    organization = refs.get("organization_id")
+    company = found.companies.get(organization) if organization else None
+    if company is not None:
+        if company.domains:
+            values.setdefault("domains", list(company.domains))
+        values.setdefault("companyExternalId", company.external_id)
+    elif "organization_id" not in folded.new_refs:
+        for name in PLACES:
+            if name in kept and not (name == "domains" and email != kept.get("email") and not organization):
+                values.setdefault(name, kept[name])
+    elif not organization:
+        values.setdefault("companyExternalId", None)
+    if values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
+        values.pop("companyExternalId", None)
+    if not values.get("domains") and email and (domains := company_domains(email, placing.free_mail)):
+        values["domains"] = list(domains)
+    if not placing.by_domain:
+        values.pop("domains", None)
+    if not placing.by_external_id:
+        values.pop("companyExternalId", None)
+    return values

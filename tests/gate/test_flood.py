@@ -1,0 +1,54 @@
+"""The short form of `python -m tests.gate`, and the proof that it would notice an open gate."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.sources import SOURCES
+from tests.gate.flood import flood
+from tests.gate.hostile import Attacker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.e2e
+def test_a_flood_of_hostile_requests_changes_nothing_and_every_authentic_one_is_accepted(tmp_path: Path) -> None:
+    came = flood(8_000, random.SystemRandom().randrange(10**6), tmp_path)
+    assert came["violations"] == [], came["seed"]
+    assert came["requests"] == 8_000
+
+
+@pytest.mark.e2e
+def test_a_gate_that_takes_old_signatures_is_noticed(tmp_path: Path) -> None:
+    came = flood(1_000, 11, tmp_path, WEBHOOK_TOLERANCE_S=str(86_400))
+    assert any("hostile, but answered 2" in one for one in came["violations"])
+    assert any("deliveries are stored" in one for one in came["violations"])
+
+
+def test_every_source_is_attacked_in_every_way_that_its_proofs_allow() -> None:
+    attacker = Attacker(random.Random(3))
+    assert {target.name for target in attacker.targets} == set(SOURCES)
+    for target in attacker.targets:
+        assert target.requests, target.name
+        assert target.authentic, target.name
+        assert target.tickets, target.name
+        assert target.binds >= bool(target.signer.moment), target.name
+        assert target.dated >= bool(target.signer.moment), target.name
+    hit = {
+        (shot.kind, name)
+        for shot in islice(attacker.shots(20_000), 20_000)
+        for name in SOURCES
+        if f"/{name} ".encode() in shot.data
+    }
+    for kind in ("authentic", "signed by another connection", "signed with another secret", "proof changed"):
+        assert {name for seen, name in hit if seen == kind} == set(SOURCES)
+
+
+def test_the_same_seed_makes_the_same_kinds_of_requests() -> None:
+    kinds = [[shot.kind for shot in Attacker(random.Random(5)).shots(200)] for _ in range(2)]
+    assert kinds[0] == kinds[1]
