@@ -38,6 +38,7 @@ AGENTS: Final[Mapping[str, str]] = {
     "jira_service_management": "[user.accountId, user.emailAddress, user.name]",
     "github": "[sender.login, sender.id]",
     "linear": "[actor.id, actor.email]",
+    "kustomer": "[data.relationships.modifiedBy.data.id]",
     "hubspot": "[sourceId]",
     "zammad": "[ticket.updated_by.id, ticket.updated_by.email, ticket.updated_by_id]",
     "front": "[source.data.id, source.data.email, payload.source.data.id, payload.source.data.email]",
@@ -53,7 +54,7 @@ APPS: Final[Mapping[str, str]] = {
 
 BRANDS: Final[Mapping[str, str]] = {
     "zendesk": "[detail.brand_id, brand_id, brand.id, brand, brand_name, ticket.brand_id, ticket.brand]",
-    "kustomer": "[data.attributes.defaultLang, data.relationships.brand.data.id]",
+    "kustomer": "[data.relationships.brand.data.id]",
     "front": "[conversation.inboxes[].id, payload.conversation.inboxes[].id][]",
 }
 """Where a body tells the ticket's brand."""

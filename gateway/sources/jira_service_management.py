@@ -100,7 +100,9 @@ def _change(kind: str, issue: Mapping[str, Json], body: Mapping[str, Json], conn
         return None
     event_at_us = epoch_us(body.get("timestamp"), 1000)
     updated_at_ms = instant_ms(shown.get("updated"))
-    if event_at_us is not None and (gone or updated_at_ms is None):  # what `updated` says is older than the deletion
+    # A comment's event may be 15 minutes late with what the issue was: without `updated` it only asks for a re-read.
+    dated = not kind or kind.startswith(ISSUE)
+    if event_at_us is not None and (gone or (dated and updated_at_ms is None)):  # `updated` is older than a deletion
         updated_at_ms = event_at_us // 1000
     whole = {"title", "status"} <= fields.keys() and ("email" in fields or "requester_id" in refs)
     return Change(

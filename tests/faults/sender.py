@@ -53,6 +53,7 @@ class Sender:
         self.urls = [urls] if isinstance(urls, str) else urls
         self.secret, self.rate, self.timeout_s = secret, rate_per_s, timeout_s
         self.accepted: dict[str, set[int]] = {}
+        self.moments: dict[str, list[float]] = {}
         self.answers: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         self.quarantined: set[bytes] = set()
@@ -138,6 +139,7 @@ class Sender:
         if failed:
             self.events["repeated"] += 1
         known.add(one.version)
+        self.moments.setdefault(one.ticket, []).append(time.monotonic())
 
     def _post(self, url: str, parcel: Parcel) -> tuple[int, str]:
         """Post once; give the status and the body's word, or 0 and how the connection failed."""

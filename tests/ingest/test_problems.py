@@ -63,6 +63,12 @@ def test_retry_after_is_spread_over_its_range() -> None:
     assert len(seen) > 20
 
 
+def test_a_sender_is_asked_back_within_a_minute() -> None:
+    seen = {int(answer(PendingFull("pending"))[1][b"retry-after"]) for _ in range(300)}
+    assert 5 <= min(seen)
+    assert max(seen) < 60, "Zendesk repeats only what may be repeated within a minute"
+
+
 def test_405_names_the_methods() -> None:
     status, headers, _ = answer(MethodRefused(("POST", "OPTIONS")))
     assert (status, headers[b"allow"]) == (405, b"POST, OPTIONS")

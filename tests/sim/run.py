@@ -396,7 +396,7 @@ class Simulation:
         """See what the scripts come to."""
         world = self.world
         if name == "put" and isinstance(reply, list):
-            at = 7
+            at = len(args) - 2 * len(reply) - (len(keys) - 9)
             for one in reply:
                 ident = args[at]
                 if one and ident and args[6] == b"1":

@@ -74,7 +74,10 @@ def with_header(asked: Request, name: str, *values: str) -> Request:
 
 
 def accepted(source: str, asked: Request, made: Connection | None = None, now_s: float = NOW) -> None:
-    SOURCES[source].verify(asked, made or connection(source), now_s)
+    try:
+        SOURCES[source].verify(asked, made or connection(source), now_s)
+    except VerificationError as error:
+        raise AssertionError(f"{source} refuses what it must accept: {error.reason}") from error
 
 
 def refused(source: str, asked: Request, made: Connection | None = None, now_s: float = NOW) -> str:

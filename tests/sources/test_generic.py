@@ -68,7 +68,10 @@ def refused(asked: Request, connection: Connection = CONNECTION, now_s: float = 
 
 
 def verified(asked: Request, connection: Connection = CONNECTION, now_s: float = NOW) -> None:
-    SOURCE.verify(asked, connection, now_s)
+    try:
+        SOURCE.verify(asked, connection, now_s)
+    except VerificationError as error:
+        raise AssertionError(f"refused: {error.reason}") from error
 
 
 def unreadable(body: object, *headers: tuple[str, str]) -> UnreadablePayload:

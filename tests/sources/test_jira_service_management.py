@@ -149,6 +149,12 @@ def test_the_issues_own_time_counts_and_else_the_events(timestamp, updated, at_m
     assert read(event(timestamp=timestamp, summary="x", updated=updated)).updated_at_ms == at_ms
 
 
+def test_a_comments_event_counts_by_nothing_but_the_issues_own_time():
+    assert read(event("comment_created", summary="x")).updated_at_ms is None
+    late = event("comment_created", summary="x", updated="2026-10-12T08:41:09.120+0200")
+    assert read(late).updated_at_ms == 1_791_787_269_120
+
+
 def test_a_deletion_counts_by_its_own_time_not_by_the_last_change_before_it():
     gone = read(event("jira:issue_deleted", updated="2026-10-12T08:00:00.000+0200"))
     assert (gone.life, gone.updated_at_ms, gone.fields, gone.thin) == ("deleted", 1_791_787_269_321, {}, False)

@@ -131,6 +131,20 @@ async def test_holder_of_a_second_send_that_never_settles_leaves_doubt_again(sto
     assert await store.claim(1, "k3", 1_000) == [("t", 1)]
 
 
+async def test_whose_claim_lapsed_can_neither_release_nor_bury_nor_compact(store: Store, clock: Clock) -> None:
+    await fill(store, "t")
+    await store.claim(1, "k", 1_000)
+    clock.forward(1_000)
+    assert await store.claim(1, "k2", 5_000) == [("t", 1)]
+    assert await store.release("k", ["t"]) == 0
+    assert await store.bury("k", [Burial("t", 13, joined(b"1"), "refused", "")]) == {"t": "gone"}
+    assert not await store.compact("k", "t", 13, joined(b"other"))
+    assert await store.dead_letters() == []
+    assert await store.claim(1, "k3", 1_000) == [], "the holder still holds it"
+    assert [payloads_of(one.value) for one in await store.load(["t"])] == [[b"1"]]
+    assert await store.ack("k2", [Ack("t", 13, b"s")]) == {"t": "acked"}
+
+
 async def test_extend_holds_and_tells_what_was_lost(store: Store, clock: Clock) -> None:
     await fill(store, "a", "b")
     await store.claim(2, "k", 1_000)

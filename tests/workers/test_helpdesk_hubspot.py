@@ -411,7 +411,12 @@ async def test_every_other_end_is_a_named_error_and_never_nobody(
         return httpx.Response(response.status_code, headers=response.headers, content=response.content)
 
     client = HubSpotClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in ((client.users, "7"), (client.users, "owner:7"), (client.organizations, "7"), (client.tickets, "7")):
+    for ask, one in (
+        (client.users, "7"),
+        (client.users, "owner:7"),
+        (client.organizations, "7"),
+        (client.tickets, "7"),
+    ):
         with pytest.raises(error) as raised:
             await ask([one])
         assert TOKEN not in str(raised.value)
