@@ -178,6 +178,7 @@ def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
         noticed_s = _noticed(scene, mark, before, lost_at)
         sending.join()
         command(["resume"], stage.operator_environment, as_json=False, attempts=10)
+        _read_back(scene)
         found, figures = stage.verdict(120)
         scene.watch.look()
     hurt = [one for one in found if one.split(":", 2)[1].partition(".")[0] in damaged and one.startswith("zendesk:")]
@@ -215,6 +216,13 @@ def _damaged(stage: Stage, since: float, until: float) -> set[str]:
     with stage.sender.lock:
         moments = {ticket: list(times) for ticket, times in stage.sender.moments.items()}
     return {ticket for ticket, times in moments.items() if any(since < at <= until for at in times)}
+
+
+def _read_back(scene: Scene) -> None:
+    """Wait until no ticket waits for what Planhat's own list says of its history: states may be lost as well."""
+    until = time.monotonic() + 180
+    while scene.stage.settle(60) and scene.redis("ZCARD", f"{GW}unread") and time.monotonic() < until:
+        time.sleep(1)
 
 
 def _told(scene: Scene) -> int:

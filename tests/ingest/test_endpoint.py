@@ -213,6 +213,16 @@ def test_a_repeated_unreadable_delivery_is_kept_once(port: int, redis_url: str) 
     assert ask(redis_url, lambda store: store.look()).quarantined == 1
 
 
+def test_what_carries_a_secret_is_not_kept_with_a_body(port: int, redis_url: str) -> None:
+    carriers = ("authorization", "proxy-authorization", "cookie", "x-webhook-secret", "x-gateway-token", "x-zdesk-jwt")
+    headers = {name: "Unconfigured one.two.three" for name in carriers}
+    call(port, "/webhooks/odd", b'{"tickets": []}', {**headers, "x-crash": "unreadable", "x-other": "kept"})
+    (row,) = ask(redis_url, lambda store: store.dead_letters())
+    record = ask(redis_url, lambda store: store.quarantined(row.id))
+    assert ("x-other", "kept") in record.headers
+    assert not {name for name, _ in record.headers} & headers.keys()
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -191,15 +191,6 @@ MUTANTS: Final = (
         "known = True",
         (ON_FLUSH + "a_ticket_whose_beginning_was_not_seen_keeps_planhat_s_history",),
     ),
-    Mutant(
-        "express-lane-revives-the-deleted",
-        "the express lane writes a ticket that Planhat holds no more",
-        ("I2",),
-        LONE,
-        'before["b"] & (_SENT | _GONE) == _SENT',
-        'before["b"] & _SENT == _SENT',
-        (ON_LONE + "a_deleted_ticket_goes_the_long_way",),
-    ),
     # -- the item
     Mutant(
         "missing-email-sent",

@@ -296,7 +296,7 @@ MUTANTS: Final = (
         LUA + "ready.lua",
         "if scores[i] and not tokens[i] and",
         "if scores[i] and",
-        (ON_LANES + "who_is_ready_while_somebody_holds_it_is_not_due",),
+        (ON_LANES + "ready_tickets_leave_the_lane_and_are_due_now",),
     ),
     Mutant(
         "park-brings-forward",

@@ -332,7 +332,7 @@ MUTANTS: Final = (
         S + "chatwoot.py",
         'or event.get("private") is not False or',
         "or",
-        (T + "chatwoot.py::test_a_private_note_is_never_the_description",),
+        (T + "chatwoot.py::test_only_a_message_of_the_first_moment_is_the_description",),
     ),
     Mutant(
         "gorgias-internal-note-leaks",
@@ -413,7 +413,7 @@ MUTANTS: Final = (
         S + "zoho_desk_token.py",
         "or expires_s + CLOCKS_S < now_s",
         "",
-        (T + "zoho_desk.py::test_a_token_ends",),
+        (T + "zoho_desk.py::test_times_may_be_seconds_or_milliseconds",),
     ),
     Mutant(
         "front-discussion-leaks",

@@ -17,6 +17,7 @@ MAIN: Final = "workers/main.py"
 CLIENT: Final = "workers/planhat/client.py"
 WIRE: Final = "workers/planhat/wire.py"
 ON_FLUSH: Final = "tests/workers/test_flush.py::test_"
+ON_FLIGHT: Final = "tests/workers/test_flight.py::test_"
 ON_EDGES: Final = "tests/workers/test_edges.py::test_"
 ON_ENRICH: Final = "tests/workers/test_enrich.py::test_"
 ON_CLIENT: Final = "tests/workers/test_client.py::test_"
@@ -45,7 +46,7 @@ MUTANTS: Final = (
         FLUSH,
         "lost = await store.extend([one.ticket for one in chunk], token, deps.call_lease_ms)",
         "lost: set[str] = set()",
-        (ON_FLUSH + "a_ticket_whose_claim_was_lost_is_not_sent",),
+        (ON_FLIGHT + "a_ticket_whose_claim_was_lost_is_not_sent",),
     ),
     Mutant(
         "lost-slot-sends-on",
@@ -54,7 +55,7 @@ MUTANTS: Final = (
         FLUSH,
         "if not sending or not await store.extend_slot(slot, deps.call_lease_ms):",
         "if not sending:",
-        (ON_FLUSH + "who_lost_the_slot_sends_nothing",),
+        (ON_FLIGHT + "who_lost_the_slot_sends_nothing",),
     ),
     Mutant(
         "last-piece-after-the-lease",
@@ -63,7 +64,7 @@ MUTANTS: Final = (
         FLUSH,
         "return deps.monotonic() < lease_ends_s - 1.0",
         "return True",
-        (ON_FLUSH + "the_last_piece_of_a_body_is_not_written_when_the_lease_is_over",),
+        (ON_FLIGHT + "the_last_piece_of_a_body_is_not_written_when_the_lease_is_over",),
     ),
     Mutant(
         "no-hold-after-an-ambiguous-call",
@@ -84,7 +85,7 @@ MUTANTS: Final = (
         FLUSH,
         "give_slot = verdict is not Verdict.AMBIGUOUS",
         "give_slot = True",
-        (ON_FLUSH + "after_an_ambiguous_end_the_slot_is_held_as_long_as_the_tickets",),
+        (ON_FLIGHT + "after_an_ambiguous_end_the_slot_is_held_as_long_as_the_tickets",),
     ),
     Mutant(
         "shutdown-gives-the-slot-back",
@@ -250,7 +251,7 @@ MUTANTS: Final = (
         READ_BACK,
         "one.item.status == statuses[one.ticket]",
         "True",
-        (ON_FLUSH + "an_update_that_was_dropped_is_not_confirmed_by_the_ticket_s_old_row",),
+        (ON_FLIGHT + "an_update_that_was_dropped_is_not_confirmed_by_the_ticket_s_old_row",),
     ),
     Mutant(
         "budget-not-reserved-for-listing",
@@ -259,7 +260,7 @@ MUTANTS: Final = (
         READ_BACK,
         "wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)",
         "wait_ms = 0",
-        (ON_FLUSH + "every_call_to_planhat_was_reserved_first",),
+        (ON_FLIGHT + "every_call_to_planhat_was_reserved_first",),
     ),
     Mutant(
         "429-without-a-pause",
@@ -277,7 +278,7 @@ MUTANTS: Final = (
         SETTLE,
         'await deps.store.pause(wait_ms, f"planhat is unavailable: {decision.detail}")',
         "",
-        (ON_FLUSH + "an_unavailable_planhat_is_left_alone_for_a_while",),
+        (ON_FLIGHT + "an_unavailable_planhat_is_left_alone_for_a_while",),
     ),
     Mutant(
         "503-asks-in-vain",
@@ -286,7 +287,7 @@ MUTANTS: Final = (
         SETTLE,
         "wait_ms = max(wait_ms, int(decision.wait_s * 1000))",
         "wait_ms = max(wait_ms, 0)",
-        (ON_FLUSH + "an_unavailable_planhat_is_left_alone_as_long_as_it_asks",),
+        (ON_FLIGHT + "an_unavailable_planhat_is_left_alone_as_long_as_it_asks",),
     ),
     Mutant(
         "always-the-same-probe",
@@ -295,7 +296,7 @@ MUTANTS: Final = (
         SETTLE,
         "snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None",
         "snooze = None",
-        (ON_FLUSH + "a_stopped_destination_is_probed_with_another_ticket_each_time",),
+        (ON_FLIGHT + "a_stopped_destination_is_probed_with_another_ticket_each_time",),
     ),
     Mutant(
         "probe-that-passes-resumes-nothing",
@@ -395,7 +396,7 @@ MUTANTS: Final = (
         DELETES,
         'limit_per_minute=deps.settings.calls_per_minute, kind="delete", epoch=deps.epoch',
         'limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch',
-        (ON_EDGES + "looking_for_a_person_s_tickets_stays_in_the_share_of_deletions",),
+        (ON_FLIGHT + "looking_for_what_is_to_be_deleted_stays_in_the_share_of_deletions",),
     ),
     # -- look-ups
     Mutant(
@@ -532,8 +533,8 @@ MUTANTS: Final = (
         "the fault `late` loses the write, so that no test ever meets one that lands late",
         ("I11",),
         "workers/planhat/sandbox.py",
-        "OLD",
-        "NEW",
+        "return self._land(call, scope, alone=False)",
+        'return _json(200, {}) if call.fault == "late" else self._land(call, scope, alone=False)',
         (ON_SANDBOX + "a_late_write_lands_after_the_caller_gave_up",),
     ),
     Mutant(

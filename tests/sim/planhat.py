@@ -121,6 +121,7 @@ class Planhat:
         if flight is not None:
             flight.ends_s = min(flight.ends_s, self.world.loop.now_s)
         self.world.active()
+        self.world.note("landed", [(one["sourceId"], "created") for one in created] + [one["sourceId"] for one in updated])
         return {
             "created": len(created),
             "createdErrors": [],

@@ -258,13 +258,13 @@ class Worker(Process):
         self.ended = True
 
     async def _cron(self, work: Callable[[Deps], Awaitable[int]], every_s: float) -> None:
-        job = main._job(work)
         wait_s = every_s * self.world.chance.random()
         while not self.stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stop.wait(), wait_s)
             if not self.stop.is_set():
-                await job({"deps": self.deps})
+                with contextlib.suppress(StoreError):
+                    await work(self.deps)
             wait_s = every_s if not self.world.calm else every_s * 2
 
 

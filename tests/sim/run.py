@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -505,10 +506,29 @@ class Simulation:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
+class Defects(logging.Handler):
+    """Takes what the product logs with a traceback: its loops survive their own defects, the simulation tells of them."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            self._world.broken(f"a defect: {record.getMessage()}: {error!r} at {where}")
+
+
 def run(seed: int, **more: Any) -> Result:
     """Run one seed."""
-    logging.disable(logging.CRITICAL)
+    simulation = Simulation(seed, **more)
+    defects, root = Defects(simulation.world), logging.getLogger()
+    root.addHandler(defects)
+    logging.disable(logging.WARNING)
     try:
-        return Simulation(seed, **more).run()
+        return simulation.run()
     finally:
         logging.disable(logging.NOTSET)
+        root.removeHandler(defects)

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -84,7 +85,7 @@ async def desk_with(poison: Collection[str], redis_url: str, items: int) -> Asyn
             planhat=planhat,
             settings=replace(worker_settings(BATCH_MAX_ITEMS=str(items)), calls_per_minute=10**6),
             token=lambda: f"token-{next(counter)}",
-            jitter=lambda: 0.5,
+            jitter=random.Random(items).random,
             monotonic=time.monotonic,
         )
         yield Desk(deps, app.state.sandbox, planhat.calls)
@@ -140,6 +141,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
+    logging.getLogger("planhat_gateway").setLevel(logging.CRITICAL)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
     luck = random.Random(seed)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import ipaddress
 import json
 import logging
 import socket
+import ssl
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +32,7 @@ from workers.planhat.client import ANSWER_MAX_BYTES, DeleteAnswer, PlanhatClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -264,6 +273,32 @@ async def test_a_failing_tls_handshake_means_unsent() -> None:
         outcome = await client.upsert([ITEM])
         await client.aclose()
     assert (outcome.kind, outcome.status) == ("unsent", None)
+
+
+async def test_a_certificate_that_nobody_signed_is_refused(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    begins, ends = (datetime.fromtimestamp(time.time() + days * 86_400, UTC) for days in (-1, 1))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, begins, ends, [])
+    certificate = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(private)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    served: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(await read_request(reader))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with PlanhatClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", TOKEN, timeout_s=2) as client:
+        outcome = await client.upsert([ITEM])
+    server.close()
+    await server.wait_closed()
+    assert (outcome.kind, served) == ("unsent", [])
 
 
 async def test_a_server_that_takes_no_connection_in_time_means_unsent() -> None:

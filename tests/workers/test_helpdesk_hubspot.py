@@ -265,6 +265,7 @@ async def test_a_ticket_in_the_bin_is_a_deletion_and_one_that_is_nowhere_is_none
     assert gone is not None
     assert (gone.life, gone.updated_at_ms, gone.fields, gone.refs) == ("deleted", 1_791_849_600_500, {}, {})
     assert answers["5"] is None
+    assert list(await client.tickets([BINNED])) == [BINNED]
 
 
 async def test_many_tickets_cost_few_calls(client: HubSpotClient, hubspot: HubSpot) -> None:
