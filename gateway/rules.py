@@ -1,9 +1,10 @@
 """
 A connection's rules: what of a body counts, and what its fields become. Pure; made from the configuration file.
 
-In this order: changes made by ignored people or apps are left out, then bodies that `only` does not name, then the
-adapter reads (or the field map, where it names `sourceId`), then the map's fields are laid over, then tags and statuses
-decide, and last the status map renames. JMESPath expressions see the parsed body; of an array, each element by itself.
+In this order, for each element of a body by itself (an array's, a Salesforce message's notifications, the items of
+`data`): `ignore.agents`, `ignore.apps`, `ignore.when` leave it out; `only.brands`, `only.groups`, `only.when` leave it out
+unless it deletes a ticket, which may have been let in before; the adapter reads it, or the field map where that names
+`sourceId`; the map's fields are laid over; `only.statuses`, `only.tags`, `ignore.tags` decide; the status map renames.
 """
 
 from __future__ import annotations
@@ -12,67 +13,37 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import jmespath
+import orjson
 from jmespath.exceptions import JMESPathError
 
 from gateway.core.change import Change
 from gateway.core.free_mail import FREE_MAIL
 from gateway.core.placing import ORDINARY, Placing
-from gateway.errors import UnreadablePayload
+from gateway.errors import UnreadablePayload, VerificationError
 from gateway.sources.base import Normalized
+from gateway.sources.places import AGENTS, APPS, BRANDS, GROUPS
 from gateway.sources.reading import identifier, instant_ms, mail_address, strings, text, word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.core.change import Json
+    from gateway.core.change import Json, Life
     from gateway.sources.base import Connection, Request, Source
 
+    Note = Callable[[str], None]
+
 ITEMS_MAX: Final = 1_000
+MINUTES_MAX: Final = 2**31 - 1
 _S_OR_MS: Final = 10**11
 """A number below it is a Unix time in seconds, from it on in milliseconds."""
 
-AGENTS: Final[Mapping[str, str]] = {
-    "zendesk": "[detail.actor_id, current_user.id, current_user.email, current_user_email]",
-    "freshdesk": "[data.actor.id, data.actor.email, actor.id, actor.email]",
-    "freshservice": "[data.actor.id, data.actor.email, actor.id, actor.email]",
-    "jira_service_management": "[user.accountId, user.emailAddress, user.name]",
-    "github": "[sender.login, sender.id]",
-    "linear": "[actor.id, actor.email]",
-    "kustomer": "[data.relationships.modifiedBy.data.id]",
-    "hubspot": "[sourceId]",
-    "zammad": "[ticket.updated_by.id, ticket.updated_by.email, ticket.updated_by_id]",
-    "front": "[source.data.id, source.data.email, payload.source.data.id, payload.source.data.email]",
-}
-"""Where a body tells who made the change."""
-
-APPS: Final[Mapping[str, str]] = {
-    "hubspot": "[changeSource, appId]",
-    "github": "[issue.performed_via_github_app.id, issue.performed_via_github_app.slug]",
-    "kustomer": "[client]",
-}
-"""Where a body tells which program made the change."""
-
-BRANDS: Final[Mapping[str, str]] = {
-    "zendesk": "[detail.brand_id, brand_id, brand.id, brand, brand_name, ticket.brand_id, ticket.brand]",
-    "kustomer": "[data.relationships.brand.data.id]",
-    "front": "[conversation.inboxes[].id, payload.conversation.inboxes[].id][]",
-}
-"""Where a body tells the ticket's brand."""
-
-GROUPS: Final[Mapping[str, str]] = {
-    "zendesk": "[detail.group_id, group_id, group.id, group.name, group, ticket.group_id, ticket.group]",
-    "freshdesk": "[ticket.group_id, ticket.group.name, ticket_group_name, freshdesk_webhook.ticket_group_name, group]",
-    "freshservice": "[ticket.group_id, ticket.group.name, ticket_group_name, freshdesk_webhook.ticket_group_name]",
-    "jira_service_management": "[issue.fields.project.key, issue.fields.project.id]",
-    "github": "[repository.full_name, repository.name]",
-    "linear": "[data.team.key, data.team.id, data.teamId]",
-    "zammad": "[ticket.group.name, ticket.group.id, ticket.group_id]",
-    "zoho_desk": "[payload.departmentId]",
-    "chatwoot": "[inbox.name, inbox.id, inbox_id, meta.team.name]",
-}
-"""Where a body tells the ticket's group, team, project or repository."""
-
-_TEXTS: Final = ("title", "description", "url", "type", "severity", "product", "name", "companyExternalId", "companyId")
+_LAST_MS: Final = 253_402_300_799_999
+_NO_FIELDS: Final = frozenset(("sourceId", "items", "createdAt", "updatedAt", "deleted"))
+_TEXTS: Final = frozenset(
+    ("title", "description", "url", "type", "severity", "product", "name", "companyExternalId", "companyId")
+)
+_PARTS: Final[Mapping[str, str]] = {"salesforce": "notifications", "generic": "data"}
+"""Source -> the list in its body whose elements stand for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +53,7 @@ class Rules:
 
     status: the helpdesk's word in lower case -> the word to send.
     map: Planhat field, `custom.NAME`, or `sourceId`, `items`, `createdAt`, `updatedAt`, `deleted` -> JMESPath.
-    only_*, ignore_*: see `gateway.config.keys`.
+    only_*, ignore_*: see `gateway.config.keys`; all in lower case.
     """
 
     source: str
@@ -99,12 +70,7 @@ class Rules:
     ignore_when: str = ""
 
     def normalize(
-        self,
-        source: Source,
-        payload: Json,
-        request: Request,
-        connection: Connection,
-        note: Callable[[str], None] = lambda _: None,
+        self, source: Source, payload: Json, request: Request, connection: Connection, note: Note = lambda _: None
     ) -> Normalized:
         """
         Turn a parsed body into changes, as the rules want.
@@ -115,24 +81,36 @@ class Rules:
             UnreadablePayload, VerificationError: as the adapter raises them; `bad_map` when an expression of the file
                 cannot be used on this body.
         """
-        kept, why = self._heeded(payload, note)
-        if not kept:
-            return Normalized(ignored=why)
-        if "sourceId" in self.map:
-            read = Normalized(tuple(change for one in kept for change in self._mapped(one, connection, note)))
-        elif not isinstance(payload, list):
-            read = self._overlaid(source.normalize(payload, request, connection), payload, note)
-        elif self.map:
-            parts = [self._overlaid(source.normalize([one], request, connection), one, note) for one in kept]
-            changes = tuple(change for part in parts for change in part.changes)
-            read = Normalized(changes, parts[0].ignored if not changes else "", parts[0].lacks)
-        else:
-            read = source.normalize(kept, request, connection)
-        changes = tuple(made for change in read.changes if (made := self.of_change(change, note)) is not None)
-        ignored = read.ignored if changes or not read.changes else "the connection's rules leave this ticket out"
-        return Normalized(changes, ignored, read.lacks)
+        changes: list[Change] = []
+        lacks: dict[str, None] = {}
+        ignored, foreign, parts = "", None, 0
+        for parts, (part, one) in enumerate(self._parts(payload), 1):  # noqa: B007  counts them
+            if why := self._ignored(one):
+                note(why)
+                ignored = why
+                continue
+            unnamed = self._unnamed(one, note)
+            try:
+                read = self._read(source, part, one, request, connection, note)
+            except VerificationError as error:  # of another account: the others of an array may be ours
+                foreign, ignored = error, error.reason
+                continue
+            except UnreadablePayload:
+                if not unnamed:
+                    raise
+                read = Normalized()
+            kept = [made for change in read.changes if (made := self._kept(change, unnamed, note)) is not None]
+            changes += kept
+            lacks |= dict.fromkeys(read.lacks)
+            if not kept:
+                ignored = read.ignored or unnamed or "the connection's rules leave this ticket out"
+        if foreign is not None and not changes and parts == 1:
+            raise foreign
+        if not parts:  # an empty array: the adapter knows what that means
+            return source.normalize(payload, request, connection)
+        return Normalized(tuple(changes), "" if changes else ignored, tuple(lacks))
 
-    def of_change(self, change: Change, note: Callable[[str], None] = lambda _: None) -> Change | None:
+    def of_change(self, change: Change, note: Note = lambda _: None) -> Change | None:
         """
         Apply the rules that see only a ticket's fields: the status map, tags and statuses.
 
@@ -141,7 +119,8 @@ class Rules:
         """
         if change.life in ("deleted", "purged"):
             return change
-        status, tags = change.fields.get("status") or "", change.fields.get("tags")
+        status, known = change.fields.get("status") or "", change.fields.get("tags")
+        tags = None if known is None else {tag.lower() for tag in known}
         if self.only_statuses and status and status not in self.only_statuses:
             note(f"only.statuses: {change.ticket} is {status!r}, which is not among them")
             return None
@@ -159,63 +138,83 @@ class Rules:
             return replace(change, fields={**change.fields, "status": self.status[status]}, history=history)
         return replace(change, history=history) if history != change.history else change
 
-    def _heeded(self, payload: Json, note: Callable[[str], None]) -> tuple[list[Json], str]:
-        """Give the elements (a body that is no array is one) that the rules about bodies let through."""
-        kept, why = [], "the array is empty"
-        for one in payload if isinstance(payload, list) else [payload]:
-            if reason := self._refused(one):
-                why = reason
-                note(reason)
-            else:
-                kept.append(one)
-        return kept, why
+    def _parts(self, payload: Json) -> Iterator[tuple[Json, Json]]:
+        """Give each element twice: as the adapter reads it, and as expressions see it."""
+        name = _PARTS.get(self.source, "")
+        inner = payload.get(name) if isinstance(payload, dict) and "sourceId" not in self.map else None
+        if isinstance(payload, list):
+            yield from (([one], one) for one in payload)
+        elif isinstance(inner, list) and len(inner) > 1:
+            # A single item of `data` stands there bare, a single notification in its list.
+            rows = inner if self.source == "generic" else [[row] for row in inner]
+            yield from ((part, part) for part in ({**payload, name: row} for row in rows))
+        else:
+            yield payload, payload
 
-    def _refused(self, body: Json) -> str:
-        for name, wanted, places in (
-            ("agents", self.ignore_agents, AGENTS),
-            ("apps", self.ignore_apps, APPS),
-        ):
+    def _ignored(self, body: Json) -> str:
+        """Say why a body is not taken in at all, deletions included; "" when it is."""
+        for name, wanted, places in (("agents", self.ignore_agents, AGENTS), ("apps", self.ignore_apps, APPS)):
             if wanted and (met := wanted.intersection(_said(places[self.source], body))):
                 return f"ignore.{name}: the change was made by {', '.join(sorted(met))}"
         if self.ignore_when and _truth(_search(self.ignore_when, body)):
             return "ignore.when is true of the body"
-        for name, wanted, places in (
-            ("brands", self.only_brands, BRANDS),
-            ("groups", self.only_groups, GROUPS),
-        ):
-            if wanted and (said := _said(places[self.source], body)) and not wanted.intersection(said):
+        return ""
+
+    def _unnamed(self, body: Json, note: Note) -> str:
+        """Say why a body is none of those that `only` names; "" when it is one, or does not tell."""
+        for name, wanted, places in (("brands", self.only_brands, BRANDS), ("groups", self.only_groups, GROUPS)):
+            if not wanted:
+                continue
+            said = _said(places[self.source], body)
+            if not said:
+                note(f"only.{name}: the body does not tell, so it passes")
+            elif not wanted.intersection(said):
                 return f"only.{name}: the ticket's is {', '.join(said)}"
         if self.only_when and not _truth(_search(self.only_when, body)):
             return "only.when is not true of the body"
         return ""
 
-    def _overlaid(self, read: Normalized, body: Json, note: Callable[[str], None]) -> Normalized:
-        """Lay the map's fields over what the adapter read; a null of an expression leaves the adapter's value."""
-        found = self._fields(body, note) if self.map else {}
-        if not found:
-            return read
-        return Normalized(tuple(_with(change, found) for change in read.changes), read.ignored, read.lacks)
+    def _kept(self, change: Change, unnamed: str, note: Note) -> Change | None:
+        if not unnamed or change.life in ("deleted", "purged"):
+            return self.of_change(change, note)
+        note(unnamed)
+        return None
 
-    def _fields(self, body: Json, note: Callable[[str], None]) -> dict[str, Json]:
+    def _read(  # noqa: PLR0917
+        self, source: Source, part: Json, body: Json, request: Request, connection: Connection, note: Note
+    ) -> Normalized:
+        """Read one element: by the map alone, or by the adapter with the map's fields laid over."""
+        if "sourceId" in self.map:
+            return Normalized(tuple(self._mapped(body, connection, note)))
+        read = source.normalize(part, request, connection)
+        found = self._fields(body, note) if self.map and read.changes else {}
+        changes = tuple(_with(change, found) for change in read.changes) if found else read.changes
+        return Normalized(changes, read.ignored, read.lacks)
+
+    def _fields(self, body: Json, note: Note) -> dict[str, Json]:
+        """Give the fields that the map finds; null leaves what the adapter read."""
         fields: dict[str, Json] = {}
         for name, expression in self.map.items():
-            if name in ("sourceId", "items", "createdAt", "updatedAt", "deleted"):
+            if name in _NO_FIELDS or (value := _search(expression, body)) is None:
                 continue
-            value = _search(expression, body)
-            if value is None:
+            found = _value(name, value)
+            if found is None:
+                note(f"map: {name} = {expression} finds nothing that can be a {name}")
                 continue
             if name.startswith("custom."):
-                fields.setdefault("custom", {})[name.removeprefix("custom.")] = value
+                fields.setdefault("custom", {})[name.removeprefix("custom.")] = found
+            elif name == "custom":
+                fields["custom"] = {**found, **fields.get("custom", {})}
             else:
-                fields[name] = _read(name, value)
+                fields[name] = found
             note(f"map: {name} = {expression}")
         return fields
 
-    def _mapped(self, body: Json, connection: Connection, note: Callable[[str], None]) -> Iterable[Change]:
-        """Read a body of any shape by the map alone."""
+    def _mapped(self, body: Json, connection: Connection, note: Note) -> Iterator[Change]:
+        """Read a body of any shape by the map alone; no account is checked."""
         items = _search(self.map["items"], body) if "items" in self.map else [body]
         if not isinstance(items, list):
-            items = [items]
+            items = [] if items is None else [items]
         if len(items) > ITEMS_MAX:
             raise UnreadablePayload("too_many_items", f"map.items gives {len(items)} items, more than {ITEMS_MAX}.")
         for item in items:
@@ -223,57 +222,90 @@ class Rules:
             if ticket is None:
                 why = f"map.sourceId ({self.map['sourceId']}) finds no id in the body."
                 raise UnreadablePayload("no_ticket_id", why)
-            gone = _truth(_search(self.map["deleted"], item)) if "deleted" in self.map else False
-            fields = {} if gone else self._fields(item, note)
+            said = _search(self.map["deleted"], item) if "deleted" in self.map else None
+            life: Life = "" if said is None else "deleted" if _truth(said) else "live"
+            fields = {} if life == "deleted" else self._fields(item, note)
+            updated_at_ms = _moment(_search(self.map.get("updatedAt", "updatedAt"), item))
+            if updated_at_ms is None:
+                note("map: updatedAt finds no time: what arrives last counts")
             yield Change(
                 ticket=connection.prefix + ticket,
                 connection=connection.name,
                 fields=fields,
-                updated_at_ms=_moment(_search(self.map.get("updatedAt", "updatedAt"), item)),
+                updated_at_ms=updated_at_ms,
                 created_at_ms=_moment(_search(self.map.get("createdAt", "createdAt"), item)),
-                life="deleted" if gone else "",
+                life=life,
                 complete=all(fields.get(name) for name in ("title", "status", "email")),
             )
 
 
 def _search(expression: str, body: Json) -> Json:
+    """Evaluate; whatever goes wrong in it is the expression's, and the body is kept until that is mended."""
     try:
         return jmespath.search(expression, body)
-    except JMESPathError as error:
+    except (
+        JMESPathError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         why = " ".join(str(error).split())
         raise UnreadablePayload("bad_map", f"{expression} cannot be used on this body: {why}") from error
 
 
 def _truth(value: Json) -> bool:
     """Say whether a JMESPath value is true: not null, false, empty; 0 is true, as JMESPath has it."""
-    return value not in (None, False, "", [], {})
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _said(expression: str, body: Json) -> list[str]:
-    """Give the texts and numbers that an expression finds, as texts in lower case."""
-    found = _search(expression, body) if isinstance(body, dict) else None
-    return [str(one).lower() for one in found or () if isinstance(one, str | int) and not isinstance(one, bool)]
+    """Give the texts and numbers that an expression finds, lists laid open, as texts in lower case."""
+    waiting = [_search(expression, body)] if isinstance(body, dict) else []
+    found: dict[str, None] = {}
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += reversed(one)
+        elif isinstance(one, str | int) and not isinstance(one, bool) and one != "":
+            found[str(one).lower()] = None
+    return list(found)
 
 
 def _moment(value: Json) -> int | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**14:
-        return int(value if value >= _S_OR_MS else value * 1000)
+    """Give a time as Unix ms: ISO 8601, or a Unix time in seconds or milliseconds, as number or digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value if value >= _S_OR_MS else value * 1000) if 0 < value <= _LAST_MS else None
     return instant_ms(value)
 
 
-def _read(name: str, value: Json) -> Json:
-    """Read a found value as the field needs it."""
+def _value(name: str, value: Json) -> Json:
+    """Read a found value as the field needs it; None when it cannot be one."""
     if name == "status":
-        return word(value) or ""
+        return word(text(value))
     if name in ("email", "agentEmail"):
-        return mail_address(value) or ""
-    if name in ("tags", "domains"):
-        return strings(value if isinstance(value, list) else [value]) or []
+        return mail_address(value) or "" if isinstance(value, str) else None
+    if name == "tags":
+        return strings(value if isinstance(value, list) else [value]) or ([] if value == [] else None)
+    if name == "domains":
+        found = strings(value if isinstance(value, list) else [value])
+        return [one.lower() for one in found] if found else [] if value == [] else None
     if name == "timeSpent":
-        return int(value) if isinstance(value, int | float) and value >= 0 else None
-    if name == "custom":
-        return value if isinstance(value, dict) else None
-    return text(value) if name in _TEXTS else value
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MINUTES_MAX
+        return int(value) if number else None
+    if name in _TEXTS:
+        return text(value)
+    if name == "custom" and not isinstance(value, dict):
+        return None
+    try:
+        orjson.dumps(value)
+    except TypeError:  # an expression reference, a number beyond 64 bits
+        return None
+    return value
 
 
 def _with(change: Change, found: dict[str, Any]) -> Change:
@@ -292,14 +324,14 @@ def rules_of(connection: Mapping[str, Any]) -> Rules | None:
         source=connection["source"],
         status={key.lower(): value for key, value in connection.get("status", {}).items()},
         map=dict(_flat(connection.get("map", {}))),
-        only_tags=frozenset(only.get("tags", ())),
+        only_tags=_lower(only.get("tags", ())),
         only_statuses=_lower(only.get("statuses", ())),
         only_brands=_lower(only.get("brands", ())),
         only_groups=_lower(only.get("groups", ())),
         only_when=only.get("when", ""),
         ignore_agents=_lower(ignore.get("agents", ())),
         ignore_apps=_lower(ignore.get("apps", ())),
-        ignore_tags=frozenset(ignore.get("tags", ())),
+        ignore_tags=_lower(ignore.get("tags", ())),
         ignore_when=ignore.get("when", ""),
     )
     return None if made == Rules(connection["source"]) else made

@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 from gateway.config.file import ConfigFile, load
 from gateway.errors import ConfigurationError
-from gateway.rules import AGENTS, APPS, BRANDS, GROUPS, rules_of
+from gateway.rules import rules_of
 from gateway.sources import SOURCES
 from gateway.sources.base import Auth, Connection, OnDelete
+from gateway.sources.places import AGENTS, APPS, BRANDS, GROUPS
 from gateway.store.records import Limits
 from gateway.telemetry import FORMATS, LEVELS, Format, Level
 

@@ -3,7 +3,7 @@ Look-ups at the helpdesk, beside the flush loop and never in its way.
 
 A ticket that lacks something waits in the lane `lookups`. Here the helpdesk is asked in batches; answers go into the
 cache (people, organizations) or back onto the bridge as a change of their own (a re-read ticket). A failing look-up
-never buries; only "no such ticket" does.
+never buries; only "no such ticket" does, and deletes what Planhat holds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
 from gateway.core.ticket import REASONS, Company, Person, wants, wants_reread
 from gateway.errors import StoreError
+from gateway.sources.base import wished
 from gateway.store.pending import Ack, Delivery
 from workers.batch import hold, read_parts
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, write_person
@@ -46,11 +47,12 @@ RETRY_CAP_MS: Final = 60_000
 
 @dataclass(slots=True)
 class Ask:
-    """What one connection's tickets want: ids to look up, and which tickets wait for them."""
+    """What one connection's tickets want: ids to look up, which tickets wait for them, which of these Planhat holds."""
 
     tickets: dict[str, str] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
     organizations: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
 
 
@@ -154,6 +156,8 @@ def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
             ask.waiting.add(one.ticket)
             if wants_reread(folded):
                 ask.tickets[one.ticket.removeprefix(prefix)] = one.ticket
+            if folded.state.sent and not folded.state.gone:
+                ask.held.add(one.ticket)
         for want in wants(folded):
             (ask.users if want.kind == "user" else ask.organizations).add(want.id)
     return ask
@@ -211,16 +215,24 @@ async def _reread(deps: Deps, helpdesk: Helpdesk, connection: str, ask: Ask) -> 
 
 
 async def _take(deps: Deps, connection: str, ask: Ask, found: Mapping[str, object], asked_us: int) -> None:
-    """Put re-read tickets; what they in turn need looked up is asked for in the same round."""
+    """
+    Put re-read tickets; what they in turn need looked up is asked for in the same round.
+
+    A ticket that Planhat holds and the helpdesk does not know any more was deleted there.
+    """
     rules = deps.settings.rules.get(connection)
     payloads = []
     for bare, change in found.items():
         ticket = ask.tickets[bare]
         if not isinstance(change, Change):
-            await _bury_unknown(deps, ticket)
-            ask.waiting.discard(ticket)
-            continue
-        ruled = rules.of_change(change) if rules else change
+            if ticket not in ask.held:
+                await _bury_unknown(deps, ticket)
+                ask.waiting.discard(ticket)
+                continue
+            change = Change(ticket, connection, updated_at_ms=asked_us // 1000, life="deleted", reread=True)  # noqa: PLW2901
+        ruled = wished(change, deps.settings.on_delete.get(connection, "delete"))
+        if ruled is not None and rules:
+            ruled = rules.of_change(ruled)
         if ruled is None:
             await _leave_out(deps, ticket)
             ask.waiting.discard(ticket)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config.file import ConfigFile
+    from gateway.sources.base import OnDelete
     from gateway.store.records import Limits
 
 DESTINATION: Final = "planhat"
@@ -160,6 +161,7 @@ class WorkerSettings:
     prefixes: connection -> what stands before its ticket ids.
     sources, rules, placings: connections of the configuration file -> source, rules, company rules, where they have any.
     placing: the company rules of all other connections.
+    on_delete: connection -> what its deletions become, where it is not `delete`.
     warnings: sentences for the administrator about settings that are legal and probably not meant.
     """
 
@@ -180,6 +182,7 @@ class WorkerSettings:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, Rules] = field(default_factory=dict)
+    on_delete: Mapping[str, OnDelete] = field(default_factory=dict)
     placing: Placing = ORDINARY
     placings: Mapping[str, Placing] = field(default_factory=dict)
     destination: str = DESTINATION
@@ -304,6 +307,7 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
         max_wait_s=max_wait_s,
         helpdesks=tuple(one for source in VENDORS if (one := _access(read, source)) is not None),
         prefixes=_prefixes(environ),
+        on_delete=_wishes(read),
     )
     if settings.calls_per_minute > 200:
         read.warnings.append("PLANHAT_CALLS_PER_MINUTE is above 200, Planhat's soft quota: expect answers 429.")
@@ -330,7 +334,7 @@ def _by_destination(read: Reader, settings: WorkerSettings, file: ConfigFile) ->
         where = partial(file.where, "destinations", name)
         mine = replace(settings, destination=name, placing=placing)
         if made:
-            mine = replace(mine, helpdesks=(), prefixes={})
+            mine = replace(mine, helpdesks=(), prefixes={}, on_delete={})
         if table:
             token = read.environ.get(table["token_env"], "").strip()
             if token and not _PRINTABLE.fullmatch(token):
@@ -364,6 +368,7 @@ def _with_connection(
         helpdesks=(*mine.helpdesks, replace(access, connection=name, prefix=prefix)) if access else mine.helpdesks,
         prefixes={**mine.prefixes, name: prefix},
         sources={**mine.sources, name: source},
+        on_delete={**mine.on_delete, name: row.get("on_delete", "delete")},
         rules={**mine.rules, name: rules} if rules else mine.rules,
         placings={**mine.placings, name: placing} if placing != mine.placing else mine.placings,
     )
@@ -506,6 +511,12 @@ def _is_local(host: str) -> bool:
 def _prefixes(environ: Mapping[str, str]) -> dict[str, str]:
     """Give every source's prefix as `gateway.settings` reads it."""
     return {source: environ.get(f"{source.upper()}_SOURCE_ID_PREFIX", f"{source}:").strip() for source in SOURCES}
+
+
+def _wishes(read: Reader) -> dict[str, OnDelete]:
+    """Give what deletions become, by source; the gateway tells what is wrong with these settings."""
+    said = {source: (read.text(f"{source.upper()}_ON_DELETE") or "delete").lower() for source in SOURCES}
+    return {source: cast("OnDelete", wish) for source, wish in said.items() if wish in ("close", "ignore")}
 
 
 def _hash(*values: str) -> str:

@@ -95,7 +95,7 @@ def part_of(fresh: Fresh, arrival_us: int) -> Part:
         created_at_ms=fresh.created_at_ms,
         thin_us=arrival_us if fresh.thin else 0,
         reread_us=min(fresh.event_at_us or arrival_us, arrival_us) if fresh.reread else 0,
-        unstamped_us=0 if stamp.stamped or fresh.reread or not says_fields else arrival_us,
+        unstamped_us=arrival_us if (says_fields or gone) and not stamp.stamped and not fresh.reread else 0,
         future=0 if stamp.stamped or fresh.updated_at_ms is None else 1,
         first_us=arrival_us,
         only=stamp if values else None,

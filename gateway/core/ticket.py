@@ -72,10 +72,15 @@ class Found:
 
 def wants_reread(folded: Folded) -> bool:
     """
-    Say whether the ticket must be read from the helpdesk: a thin or unstamped delivery came after the last re-read.
+    Say whether the ticket must be read from the helpdesk.
+
+    Either a thin or unstamped delivery came after the last re-read; or the changes are too few for a ticket that Planhat
+    does not hold, and it was never read.
     """
     part = folded.part
-    return max(part.thin_us, part.unstamped_us) > part.reread_us
+    if max(part.thin_us, part.unstamped_us) > part.reread_us:
+        return True
+    return folded.action == "upsert" and not folded.complete and not part.reread_us
 
 
 def wants(folded: Folded) -> frozenset[Want]:

@@ -15,7 +15,17 @@ import orjson
 
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.ingest.problems import JSON_HEADERS, Answer, UnsupportedMedia
-from gateway.sources.base import Connection, Discreet, Normalized, Reply, Request, Source, WireRequest
+from gateway.sources.base import (
+    Connection,
+    Discreet,
+    Normalized,
+    Reply,
+    Request,
+    Source,
+    WireRequest,
+    deletes,
+    wished,
+)
 from gateway.store.records import Delivery
 
 if TYPE_CHECKING:
@@ -25,8 +35,6 @@ if TYPE_CHECKING:
     from gateway.ingest.notes import Notes
 
 DEDUPE_BYTES: Final = 16
-CLOSED: Final = "closed"
-"""The status that a deleted ticket gets where `on_delete = close`."""
 
 INTERNAL: Final = "This release could not read the body; it is kept whole and can be replayed after an update."
 
@@ -193,13 +201,11 @@ def on_delete(normalized: Normalized, connection: Connection) -> Normalized:
 
     `delete` passes them on, `close` turns each into the status `closed`, `ignore` leaves them out.
     """
-    if connection.on_delete == "delete" or not any(map(_deletes, normalized.changes)):
+    if connection.on_delete == "delete" or not any(map(deletes, normalized.changes)):
         return normalized
-    if connection.on_delete == "ignore":
-        rest = tuple(change for change in normalized.changes if not _deletes(change))
-        return Normalized(rest, "" if rest else "deletions are ignored on this connection", normalized.lacks)
-    changes = tuple(_closed(change) if _deletes(change) else change for change in normalized.changes)
-    return Normalized(changes, lacks=normalized.lacks)
+    wishes = [wished(change, connection.on_delete) for change in normalized.changes]
+    changes = tuple(change for change in wishes if change is not None)
+    return Normalized(changes, "" if changes else "deletions are ignored on this connection", normalized.lacks)
 
 
 def dedupe(connection: str, delivery_id: str | None, body: bytes) -> bytes | None:
@@ -222,11 +228,3 @@ def _payloads(changes: Iterable[Change]) -> tuple[tuple[str, bytes], ...]:
         if not ticket.encode():
             raise ValueError("a change without a ticket")
     return payloads
-
-
-def _deletes(change: Change) -> bool:
-    return change.life in ("deleted", "purged")
-
-
-def _closed(change: Change) -> Change:
-    return replace(change, life="", fields={**change.fields, "status": CLOSED}, sighting=True, thin=False)

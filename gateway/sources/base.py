@@ -7,7 +7,7 @@ I/O, reads no clock (`now_s` is an argument) and knows nothing of Redis or HTTP 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -142,6 +142,29 @@ class Normalized:
     changes: tuple[Change, ...] = ()
     ignored: str = ""
     lacks: tuple[str, ...] = ()
+
+
+CLOSED: Final = "closed"
+"""The status that a deleted ticket gets where `on_delete` is `close`."""
+
+
+def deletes(change: Change) -> bool:
+    """Say whether a change takes its ticket away."""
+    return change.life in ("deleted", "purged")
+
+
+def wished(change: Change, on_delete: OnDelete) -> Change | None:
+    """
+    Apply a connection's wish about deletions to one change.
+
+    Returns:
+        The change itself, one with the status `closed` instead (`close`), or None (`ignore`).
+    """
+    if on_delete == "delete" or not deletes(change):
+        return change
+    if on_delete == "ignore":
+        return None
+    return replace(change, life="", fields={**change.fields, "status": CLOSED}, sighting=True, thin=False)
 
 
 class Source(Protocol):

@@ -242,3 +242,55 @@ async def test_a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_b
         await enrich_once(desk.deps, "zendesk")
         await desk.settle()
     assert desk.tickets["zendesk:1"]["status"] == "closed"
+
+
+async def test_a_ticket_that_planhat_holds_and_the_helpdesk_lost_is_deleted(desk: Desk, helpdesk: Helpdesk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=8, fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.flush()
+    await desk.delete()
+    assert desk.tickets == {}
+    assert await desk.dead() == {}
+
+
+@pytest.mark.parametrize(("wish", "status"), [("close", "closed"), ("ignore", "open")])
+async def test_a_deletion_that_a_re_read_shows_becomes_what_the_connection_wishes(desk, helpdesk, wish, status):
+    desk.deps.settings = replace(desk.deps.settings, on_delete={"zendesk": wish})
+    await desk.put(at=0)
+    await desk.settle()
+    helpdesk.records["1"] = Change("zendesk:1", "zendesk", updated_at_ms=T0 + 9000, life="deleted", reread=True)
+    await desk.put(at=8, fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    await desk.delete()
+    assert desk.tickets["zendesk:1"]["status"] == status
+    assert (await desk.store.look()).pending == 0
+
+
+async def test_an_unstamped_deletion_has_the_ticket_read_anew(desk: Desk, helpdesk: Helpdesk) -> None:
+    helpdesk.records["1"] = record()
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    del helpdesk.records["1"]
+    await desk.put(fields={}, updated_at_ms=None, life="deleted", complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.flush()
+    await desk.delete()
+    assert desk.tickets == {}
+
+
+async def test_a_ticket_of_which_too_little_is_known_is_read_anew_before_it_is_buried(desk, helpdesk):
+    helpdesk.records["1"] = record()
+    await desk.put(fields={"status": "open"}, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["title"] == "Read anew"
+    assert await desk.dead() == {}

@@ -91,7 +91,9 @@ def needed(target: Target, *names: str) -> HelpdeskAccess:
 def _public_url(read: Reader) -> str:
     value = read.text("PUBLIC_URL") or ""
     if not value:
-        read.fault("PUBLIC_URL is not set: give our address as helpdesks call it, such as https://gateway.acme.example.")
+        read.fault(
+            "PUBLIC_URL is not set: give our address as helpdesks call it, such as https://gateway.acme.example."
+        )
     elif not _PUBLIC.fullmatch(value):
         read.fault(
             "PUBLIC_URL must begin with https:// and be our address as helpdesks call it, such as "

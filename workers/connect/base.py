@@ -303,12 +303,9 @@ def stored(target: Target, secret: str, report: Report, *, vendor: str) -> None:
         report.notes.append(f"The secret is the one that stands in {target.secret_name}.")
     else:
         report.settings[target.secret_name] = secret
+        before = ", before the old one with a comma between," if target.secret else ""
         report.notes.append(
-            "Until the setting is stored and the web process restarted, deliveries are refused: "
-            f"set it first, {'before the old one with a comma between, ' if target.secret else ''}"
-            "if nothing may be missed."
-            if target.secret
-            else "Deliveries are refused until the setting is stored and the web process restarted."
+            f"Deliveries are refused until it is stored{before} and the web process has started with it."
         )
 
 

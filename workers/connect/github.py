@@ -1,0 +1,151 @@
+"""
+GitHub: a webhook of a repository or an organization, for issues and their comments; we choose the secret.
+
+Plan of calls. connect: GET hooks (all pages) -> POST hooks, or PATCH hooks/ID when something differs or the secret is to
+be set. disconnect: GET hooks -> DELETE hooks/ID. All under repos/OWNER/REPO/ or orgs/OWNER/, as GITHUB_ACCOUNT_ID says.
+
+GitHub calls every webhook `web`, so ours is recognised by its URL alone. It never shows a secret.
+
+Source: docs.github.com/rest/repos/webhooks and rest/orgs/webhooks (API version 2022-11-28), documented.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import ConfigurationError
+from workers.connect.access import needed
+from workers.connect.base import (
+    PAGES_MAX,
+    Asked,
+    Client,
+    ConnectError,
+    Refused,
+    Report,
+    Target,
+    rows,
+    secret_to_use,
+    stored,
+    wanted,
+)
+from workers.helpdesks.base import Bearer, record_id
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.core.change import Json
+
+VENDOR: Final = "GitHub"
+PAGE: Final = 100
+EVENTS: Final = ["issues", "issue_comment"]
+HEADERS: Final = {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
+
+WORDS: Final = {
+    401: "GitHub does not know the token: check GITHUB_API_TOKEN",
+    403: "The token may not manage webhooks: give it admin:repo_hook (an organization: admin:org_hook), or as a "
+    "fine-grained one the permission Webhooks, read and write",
+    404: "GitHub shows nothing there. Either GITHUB_ACCOUNT_ID is misspelt (owner/repository, or an organization; a "
+    "person's account has no webhooks of its own), or the token may not manage its webhooks (admin:repo_hook or "
+    "admin:org_hook; fine-grained: Webhooks, read and write)",
+    422: "GitHub does not take it; a repository has at most 20 webhooks for one event",
+}
+
+_ACCOUNT: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9-]{0,38}))(?:/([A-Za-z0-9._-]{1,100}))?")
+
+
+def client(target: Target, asked: Asked, transport: httpx.AsyncBaseTransport | None = None) -> Client:
+    """Open the API. Raises ConfigurationError without a token."""
+    access = needed(target, "GITHUB_API_TOKEN")
+    return Client(
+        VENDOR,
+        access.base_url,
+        auth=Bearer(access.secret),
+        words=WORDS,
+        headers=HEADERS,
+        hidden=(access.secret, target.secret),
+        dry_run=asked.dry_run,
+        transport=transport,
+    )
+
+
+async def connect(desk: Client, target: Target, asked: Asked) -> Report:
+    """Make the webhook what it should be."""
+    path = _path(target)
+    hook = await _ours(desk, path, target)
+    secret = secret_to_use(target, asked, exists=hook is not None)
+    desk.hide(secret)
+    config: dict[str, Json] = {"url": target.url, "content_type": "json", "insecure_ssl": "0"}
+    if secret:
+        config["secret"] = secret
+    should: dict[str, Json] = {"active": True, "events": EVENTS, "config": config}
+    if hook is None:
+        report = Report("created")
+        await desk.write("POST", path, {"name": "web", **should}, why="create the webhook")
+        report.notes.append("GitHub sends a ping at once: its answer stands under Settings > Webhooks > Recent deliveries.")
+    elif secret or _differs(hook, should):
+        report = Report("updated" if asked.new_secret or _differs(hook, should) else "unchanged")
+        if "secret" not in config and wanted(hook, "config", "secret") is not None:
+            config["secret"] = wanted(hook, "config", "secret")  # a config is replaced whole; stars keep the secret
+        await desk.write("PATCH", f"{path}/{_id(hook)}", should, why="set events, URL and secret")
+    else:
+        report = Report("unchanged")
+    stored(target, secret, report, vendor=VENDOR)
+    return report
+
+
+async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # noqa: ARG001  the signature of all
+    """Delete the webhook to our URL."""
+    path = _path(target)
+    hook = await _ours(desk, path, target)
+    if hook is None:
+        return Report("absent")
+    try:
+        await desk.write("DELETE", f"{path}/{_id(hook)}", why="delete the webhook")
+    except Refused as error:
+        if error.status != 404:
+            raise
+    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+
+
+def _path(target: Target) -> str:
+    """
+    Give the path of the webhooks.
+
+    Raises:
+        ConfigurationError: GITHUB_ACCOUNT_ID names neither a repository nor an organization.
+    """
+    found = _ACCOUNT.fullmatch(target.account)
+    if found is None or target.account.isdigit() or found[2] in (".", ".."):
+        raise ConfigurationError(
+            "GITHUB_ACCOUNT_ID must name the repository (owner/repository) or the organization that gets the webhook. "
+            "A GitHub App has its webhook in its own settings: set it there by hand."
+        )
+    return f"repos/{found[1]}/{found[2]}/hooks" if found[2] else f"orgs/{found[1]}/hooks"
+
+
+async def _ours(desk: Client, path: str, target: Target) -> Json:
+    """Find the webhook to our URL; pages are counted, no link is followed."""
+    for page in range(1, PAGES_MAX + 1):
+        found = rows(await desk.read(path, {"per_page": str(PAGE), "page": str(page)}), VENDOR)
+        for row in found:
+            if wanted(row, "config", "url") == target.url:
+                return row
+        if len(found) < PAGE:
+            return None
+    raise ConnectError("GitHub's list of webhooks does not end.")
+
+
+def _differs(hook: Json, should: dict[str, Json]) -> bool:
+    events = wanted(hook, "events")
+    same = wanted(hook, "active") is True and isinstance(events, list) and set(events) == set(EVENTS)
+    config = should["config"]
+    return not same or any(
+        str(wanted(hook, "config", name)) != value for name, value in config.items() if name != "secret"
+    )
+
+
+def _id(hook: Json) -> str:
+    if (found := record_id(wanted(hook, "id"))) is None or not found.isdigit():
+        raise ConnectError("GitHub shows a webhook without an id.")
+    return found
