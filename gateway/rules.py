@@ -2,9 +2,10 @@
 A connection's rules: what of a body counts, and what its fields become. Pure; made from the configuration file.
 
 In this order, for each element of a body by itself (an array's, a Salesforce message's notifications, the items of
-`data`): `ignore.agents`, `ignore.apps`, `ignore.when` leave it out; `only.brands`, `only.groups`, `only.when` leave it out
-unless it deletes a ticket, which may have been let in before; the adapter reads it, or the field map where that names
-`sourceId`; the map's fields are laid over; `only.statuses`, `only.tags`, `ignore.tags` decide; the status map renames.
+`data`): `ignore.agents`, `ignore.apps`, `ignore.when` leave it out; `only.brands`, `only.groups`, `only.when` leave it
+out unless it deletes a ticket, which may have been let in before; the adapter reads it, or the field map where that
+names `sourceId`; the map's fields are laid over; `only.statuses`, `only.tags`, `ignore.tags` decide; the status map
+renames.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     Note = Callable[[str], None]
 
 ITEMS_MAX: Final = 1_000
+PARTS_MAX: Final = 500
+"""What the adapters of `_PARTS` take; more is left to them to refuse."""
 MINUTES_MAX: Final = 2**31 - 1
 _S_OR_MS: Final = 10**11
 """A number below it is a Unix time in seconds, from it on in milliseconds."""
@@ -83,30 +86,31 @@ class Rules:
         """
         changes: list[Change] = []
         lacks: dict[str, None] = {}
-        ignored, foreign, parts = "", None, 0
-        for parts, (part, one) in enumerate(self._parts(payload), 1):  # noqa: B007  counts them
+        ignored, foreign, ours = "", None, False
+        for part, one in self._parts(payload):
             if why := self._ignored(one):
                 note(why)
-                ignored = why
+                ignored, ours = why, True
                 continue
             unnamed = self._unnamed(one, note)
             try:
                 read = self._read(source, part, one, request, connection, note)
             except VerificationError as error:  # of another account: the others of an array may be ours
-                foreign, ignored = error, error.reason
+                foreign = error
                 continue
             except UnreadablePayload:
                 if not unnamed:
                     raise
                 read = Normalized()
+            ours = True
             kept = [made for change in read.changes if (made := self._kept(change, unnamed, note)) is not None]
             changes += kept
             lacks |= dict.fromkeys(read.lacks)
             if not kept:
                 ignored = read.ignored or unnamed or "the connection's rules leave this ticket out"
-        if foreign is not None and not changes and parts == 1:
-            raise foreign
-        if not parts:  # an empty array: the adapter knows what that means
+        if not ours:  # an empty array, which the adapter knows, or every element of another account
+            if foreign is not None:
+                raise foreign
             return source.normalize(payload, request, connection)
         return Normalized(tuple(changes), "" if changes else ignored, tuple(lacks))
 
@@ -144,7 +148,7 @@ class Rules:
         inner = payload.get(name) if isinstance(payload, dict) and "sourceId" not in self.map else None
         if isinstance(payload, list):
             yield from (([one], one) for one in payload)
-        elif isinstance(inner, list) and len(inner) > 1:
+        elif isinstance(inner, list) and 0 < len(inner) <= PARTS_MAX:
             # A single item of `data` stands there bare, a single notification in its list.
             rows = inner if self.source == "generic" else [[row] for row in inner]
             yield from ((part, part) for part in ({**payload, name: row} for row in rows))

@@ -85,6 +85,7 @@ METRICS: Final = (
     Metric("gateway_calls_pause_total", "counter", "", (), "Bulk calls that Planhat answered 429."),
     Metric("gateway_calls_back_off_total", "counter", "", (), "Bulk calls that met an unavailable Planhat."),
     Metric("gateway_calls_list_total", "counter", "", (), "Listings of Planhat's tickets."),
+    Metric("gateway_calls_companies_total", "counter", "", (), "Readings of Planhat's company list."),
     Metric("gateway_calls_delete_done_total", "counter", "", (), "Deletions carried out."),
     Metric("gateway_calls_delete_gone_total", "counter", "", (), "Deletions of what Planhat held no more."),
     Metric("gateway_calls_delete_ambiguous_total", "counter", "", (), "Deletions without a clear answer."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.connections import TEST_SECRET
 from gateway.errors import ConfigurationError
-from gateway.settings import FAR_BANK, SETTINGS, TEST_SECRET, Settings, from_env, require_redis
+from gateway.settings import FAR_BANK, SETTINGS, Settings, from_env, require_redis
 from gateway.sources import SOURCES
 from tests.ingest.server import SECRET
 from tests.sources.signers import SIGNERS

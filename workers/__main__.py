@@ -5,6 +5,7 @@
     python -m workers sandbox ...               the double of Planhat's ticket API
     python -m workers check --json              settings, Planhat, helpdesk credentials
     python -m workers tickets list|delete --json
+    python -m workers connect|disconnect SOURCE --json
 
 Exit codes: 0 done; 1 it failed or a fault was found; 2 wrong usage or wrong settings.
 """
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from workers.planhat import sandbox  # noqa: PLC0415  each command imports what it needs
 
             return sandbox.main(rest)
-        if command in ("check", "tickets"):
+        if command in ("check", "tickets", "connect", "disconnect"):
             from workers import commands  # noqa: PLC0415  the same
 
             return commands.main([command, *rest])
@@ -49,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command in ("-h", "--help"):
         sys.stdout.write(f"{__doc__}".lstrip())
         return 0
-    sys.stderr.write(f"There is no command {command!r}: without one a worker runs; else sandbox, check, tickets.\n")
+    sys.stderr.write(
+        f"There is no command {command!r}: without one a worker runs; else sandbox, check, tickets, connect.\n"
+    )
     return 2
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core import part as parts
 from gateway.core.change import UnknownFrame, frame
+from workers.deps import CLAIM_LEASE_MS
 
 if TYPE_CHECKING:
     from workers.deps import Deps
@@ -22,7 +23,6 @@ log = logging.getLogger("planhat_gateway.compact")
 OLD_MS: Final = 15_000
 """Older than this a change was not sent within BATCH_MAX_WAIT_S: something holds the destination (or the ticket) up."""
 PAGE: Final = 500
-CLAIM_LEASE_MS: Final = 30_000
 LEFT_ALONE_MS: Final = 60_000
 
 

@@ -43,6 +43,7 @@ async def refresh(deps: Deps) -> bool:
     if wait_ms:
         return False
     found, outcome = await deps.planhat.companies()
+    await deps.store.count({"calls": 1, "calls_companies": 1})
     if found is None:
         log.warning("planhat gave no company list", extra={"status": outcome.status, "detail": outcome.detail})
         return False

@@ -15,6 +15,7 @@ from gateway.core.retry import rate_limit_pause_ms
 from gateway.core.ticket import REASONS, after_delete
 from gateway.errors import StoreError
 from workers.batch import Held, hold
+from workers.deps import CLAIM_LEASE_MS
 from workers.read_back import newest
 from workers.settle import PROBE_EVERY_MS, bury
 
@@ -27,7 +28,6 @@ log = logging.getLogger("planhat_gateway.deletes")
 TICK_S: Final = 0.5
 SLOT_TICK_S: Final = 0.05
 AT_ONCE: Final = 20
-CLAIM_LEASE_MS: Final = 30_000
 AGAIN_MS: Final = 10_000
 SNOOZE_MS: Final = 60_000
 HELD_MS: Final = 3_000

@@ -5,7 +5,7 @@ What every part of the worker needs, made once in `workers/main.py` and handed d
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from workers.helpdesks.base import Helpdesk
     from workers.planhat.client import PlanhatClient
     from workers.settings import WorkerSettings
+
+CLAIM_LEASE_MS: Final = 30_000
+"""How long a ticket or a slot stays claimed while nothing is under way to Planhat."""
 
 
 @dataclass(slots=True)

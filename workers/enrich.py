@@ -23,6 +23,7 @@ from gateway.errors import StoreError
 from gateway.sources.base import wished
 from gateway.store.pending import Ack, Delivery
 from workers.batch import hold, read_parts
+from workers.deps import CLAIM_LEASE_MS
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, write_person
 from workers.settle import bury
 
@@ -40,7 +41,6 @@ TICK_S: Final = 0.2
 AT_ONCE: Final = 500
 CACHE_TTL_S: Final = 3_600
 NEGATIVE_TTL_S: Final = 600
-CLAIM_LEASE_MS: Final = 30_000
 RETRY_BASE_MS: Final = 1_000
 RETRY_CAP_MS: Final = 60_000
 
@@ -230,9 +230,9 @@ async def _take(deps: Deps, connection: str, ask: Ask, found: Mapping[str, objec
                 ask.waiting.discard(ticket)
                 continue
             change = Change(ticket, connection, updated_at_ms=asked_us // 1000, life="deleted", reread=True)  # noqa: PLW2901
-        ruled = wished(change, deps.settings.on_delete.get(connection, "delete"))
-        if ruled is not None and rules:
-            ruled = rules.of_change(ruled)
+        ruled = rules.of_change(change) if rules else change
+        if ruled is not None:
+            ruled = wished(ruled, deps.settings.on_delete.get(connection, "delete"))
         if ruled is None:
             await _leave_out(deps, ticket)
             ask.waiting.discard(ticket)

@@ -17,6 +17,7 @@ from gateway.core.bisect import next_test
 from gateway.core.debounce import is_due
 from gateway.core.outcome import Verdict, decide
 from gateway.errors import StoreError
+from workers.deps import CLAIM_LEASE_MS
 from workers.gather import gather, give_back, prepare
 from workers.settle import bury_convicted, settle
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("planhat_gateway.flush")
 
 TICK_S: Final = 0.2
-CLAIM_LEASE_MS: Final = 30_000
 TAKEN: Final = (Verdict.ACK_ALL, Verdict.PER_ITEM, Verdict.READ_BACK, Verdict.BISECT)
 """Verdicts of a Planhat that looked at the items."""
 

@@ -31,6 +31,8 @@ LOOKUP_SNOOZE_MS: Final = 120_000
 DELETE_SNOOZE_MS: Final = 600_000
 UNREADABLE_SNOOZE_MS: Final = 60_000
 COMPANY_SNOOZE_MS: Final = 300_000
+LIST_SNOOZE_MS: Final = 5_000
+"""As long as the company list was never read."""
 UNKNOWN_COMPANY: Final = "unknown_company"
 BREATH_TICKETS: Final = 50
 """After so many tickets the loop gets a turn: a body under way must not wait for the next batch's arithmetic."""
@@ -167,7 +169,8 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
         await store.unsuspect([*waiting, *deleting, *unplaced])
     await store.release(token, waiting, not_before_ms=now_ms + LOOKUP_SNOOZE_MS, lane="lookups")
     await store.release(token, deleting, not_before_ms=now_ms + DELETE_SNOOZE_MS, lane="deletes")
-    await store.release(token, unplaced, not_before_ms=now_ms + COMPANY_SNOOZE_MS)
+    snooze_ms = LIST_SNOOZE_MS if deps.company_ids is None else COMPANY_SNOOZE_MS
+    await store.release(token, unplaced, not_before_ms=now_ms + snooze_ms)
     await store.ack(token, acks)
     await bury(deps, token, burials)
     if skipped:
@@ -197,9 +200,11 @@ def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | N
             with_history=settings.history == "full",
             placing=placing,
         )
-        if placing.resolve and one.item.kept.get("companyExternalId") and not one.item.kept.get("companyId"):
+        reason = screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
+        kept = one.item.kept
+        if reason is None and placing.resolve and kept.get("companyExternalId") and not kept.get("companyId"):
             return UNKNOWN_COMPANY
-        return screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
+        return reason
     except Exception:  # one ticket's odd value must not stop all others for ever
         log.exception("a ticket's values cannot be used", extra={"ticket": one.ticket})
         return "damaged"

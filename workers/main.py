@@ -216,16 +216,22 @@ def _write(data: dict[str, Any]) -> bytes:
 
 
 def _job(work: Callable[[Deps], Awaitable[int]]) -> WorkerCoroutine:
-    """Make an arq job of a piece of work; arq's ctx becomes typed here, and no exception reaches arq."""
+    """
+    Make an arq job of a piece of work; arq's ctx becomes typed here, and no exception reaches arq.
+
+    It is done for all destinations at once: one that does not answer takes no other's turn.
+    """
+
+    async def one(deps: Deps) -> None:
+        try:
+            await work(deps)
+        except StoreError as error:
+            log.warning("a job could not use redis", extra={"job": job.__qualname__, "detail": str(error)})
+        except Exception:
+            log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
 
     async def job(ctx: dict[str, Any]) -> None:
-        for deps in ctx["deps"]:
-            try:
-                await work(deps)
-            except StoreError as error:
-                log.warning("a job could not use redis", extra={"job": job.__qualname__, "detail": str(error)})
-            except Exception:
-                log.exception("a job failed; the next tick tries again", extra={"job": job.__qualname__})
+        await asyncio.gather(*(one(deps) for deps in ctx["deps"]))
 
     job.__qualname__ = work.__name__
     return cast("WorkerCoroutine", job)

@@ -16,22 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from gateway.connections import DESTINATION, LINK_SETTING, destination_of, file_from
 from gateway.core.placing import ORDINARY, Placing
 from gateway.errors import ConfigurationError
+from gateway.reader import DAY_S, MIB, Reader
 from gateway.rules import Rules, placing_of, placing_with, rules_of
-from gateway.settings import (
-    DAY_S,
-    LINK_SETTING,
-    MIB,
-    LogSettings,
-    Reader,
-    Setting,
-    StoreSettings,
-    destination_of,
-    file_from,
-    log_from,
-    store_from,
-)
+from gateway.settings import LogSettings, Setting, StoreSettings, log_from, store_from
 from gateway.sources import SOURCES
 from gateway.sources.reading import mail_address
 
@@ -42,7 +32,6 @@ if TYPE_CHECKING:
     from gateway.sources.base import OnDelete
     from gateway.store.records import Limits
 
-DESTINATION: Final = "planhat"
 API_URL: Final = "https://api.planhat.com"
 MAX_ITEMS: Final = 5_000
 """Planhat's own limit of one bulk upsert."""
@@ -159,7 +148,7 @@ class WorkerSettings:
     store: how to reach the bridge; `redis_url` below is its address, "" when not set.
     api_token: "" when not set: `require` says so, for the commands that need it. `token_name` is its variable.
     prefixes: connection -> what stands before its ticket ids.
-    sources, rules, placings: connections of the configuration file -> source, rules, company rules, where they have any.
+    sources, rules, placings: connection of the configuration file -> its source, rules, company rules.
     placing: the company rules of all other connections.
     on_delete: connection -> what its deletions become, where it is not `delete`.
     warnings: sentences for the administrator about settings that are legal and probably not meant.
@@ -365,7 +354,10 @@ def _with_connection(
     rules = rules_of(row)
     return replace(
         mine,
-        helpdesks=(*mine.helpdesks, replace(access, connection=name, prefix=prefix)) if access else mine.helpdesks,
+        helpdesks=(
+            *(one for one in mine.helpdesks if one.connection != name),
+            *([replace(access, connection=name, prefix=prefix)] if access else []),
+        ),
         prefixes={**mine.prefixes, name: prefix},
         sources={**mine.sources, name: source},
         on_delete={**mine.on_delete, name: row.get("on_delete", "delete")},
@@ -385,15 +377,19 @@ def _access_of(read: Reader, file: ConfigFile, name: str, row: Mapping[str, Any]
     if not read.environ.get(variable, "").strip():
         read.fault(f"{where}: the variable {variable} is not set: give it the API token of {source}.")
         return None
-    said = {
-        f"{upper}_{vendor.secret}": read.environ[variable],
-        f"{upper}_{vendor.email or vendor.client}": api.get("email", ""),
-        f"{upper}_API_URL": api.get("url", ""),
-        LINK_SETTING.get(source, f"{upper}_DOMAIN"): row.get("domain", ""),
+    keys = {
+        f"{upper}_{vendor.secret}": ("token_env", read.environ[variable]),
+        f"{upper}_API_EMAIL": ("email", api.get("email", "")),
+        f"{upper}_API_CLIENT_ID": ("client_id", api.get("client_id", "")),
+        f"{upper}_API_URL": ("url", api.get("url", "")),
+        LINK_SETTING.get(source, f"{upper}_DOMAIN"): ("domain", row.get("domain", "")),
     }
-    inner = Reader(said)
+    inner = Reader({name: value for name, (_, value) in keys.items()})
     access = _access(inner, source)
-    read.faults += [f"{where}: as if by variables: {fault}" for fault in inner.faults]
+    for fault in inner.faults:
+        for variable_name, (key, _) in keys.items():
+            fault = fault.replace(variable_name, key)  # noqa: PLW2901  in the words of the file
+        read.fault(f"{where}: {fault}")
     return access
 
 

@@ -193,7 +193,8 @@ async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], 
 
 async def _read_back(deps: Deps, token: str, missing: Sequence[Held]) -> set[str]:
     """
-    Planhat counted fewer than were sent and named none: one listing confirms; the rest is sent once more, then buried.
+    Planhat counted fewer than were sent and named none: one listing confirms what it created; the rest is sent once
+    more, then confirmed by its row or buried.
     """
     seen = await confirmed(deps, missing)
     if seen is None:  # without the wait the same call and listing would be repeated until the quota is gone
@@ -201,15 +202,32 @@ async def _read_back(deps: Deps, token: str, missing: Sequence[Held]) -> set[str
         await deps.store.unsuspect(names)
         await deps.store.release(token, names, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
         return set()
-    unseen = [one for one in missing if one.ticket not in seen]
-    names = [one.ticket for one in unseen]
+    names = [one.ticket for one in missing]
     before = dict(zip(names, await deps.store.cache_get("planhat", "unconfirmed", names), strict=True))
-    again = [name for name in names if before[name] is None]
-    await deps.store.cache_set("planhat", "unconfirmed", dict.fromkeys(again, b"1"), UNCONFIRMED_TTL_S)
-    await deps.store.release(token, again)
+    # Of a ticket that Planhat held before, its row proves little: the status may be the one it had. It is sent once more.
+    sure = {one.ticket for one in missing if one.ticket in seen and (_first(one) or before[one.ticket] == _mark(one))}
+    unseen = [one for one in missing if one.ticket not in seen]
+    again = {
+        one.ticket: _mark(one)
+        for one in missing
+        if one.ticket not in sure and (one.ticket in seen or before[one.ticket] is None)
+    }
+    await deps.store.cache_set("planhat", "unconfirmed", again, UNCONFIRMED_TTL_S)
+    await deps.store.release(token, list(again))
     burials = [one.burial("unconfirmed", REASONS["unconfirmed"]) for one in unseen if before[one.ticket] is not None]
     await bury(deps, token, burials)
-    return seen
+    return sure
+
+
+def _first(one: Held) -> bool:
+    """Say whether this call is the only one that can have brought the ticket to Planhat."""
+    return one.new and not one.doubt
+
+
+def _mark(one: Held) -> bytes:
+    """Know an item again that was sent before."""
+    assert one.item is not None  # noqa: S101 - only made items are sent
+    return (one.item.fields_hash + one.item.history_hash).encode()
 
 
 async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutcome, calls_items: int) -> None:

@@ -27,6 +27,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dead": ("gateway.cli.dead:dead", "List, show, replay, discard or export what could not be sent or read."),
     "map": ("gateway.cli.mapping:map_", "Show what a webhook body becomes; sends nothing."),
     "send-sample": ("gateway.cli.samples:send_sample", "Sign a sample webhook and post it to a gateway."),
+    "connect": ("gateway.cli.connect:connect", "Make the webhook in the helpdesk, or say how; print its secret."),
+    "disconnect": ("gateway.cli.connect:disconnect", "Take away what `connect` made."),
     "tickets": ("gateway.cli.tickets:tickets", "List or delete tickets in Planhat."),
     "forget": ("gateway.cli.forget:forget", "Erase a person from everything that Redis holds."),
     "pause": ("gateway.cli.status:pause", "Stop sending to Planhat; webhooks are still taken in."),
@@ -104,8 +106,8 @@ def _sentence(error: GatewayError) -> str:
     cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(package_name="planhat-gateway", prog_name="planhat-gateway")
-@click.option("--destination", metavar="NAME", help="Which Planhat tenant of the configuration file; the first one.")
-def cli(destination: str | None) -> None:  # noqa: ARG001  `frame.open_store` asks the context for it
+@click.option("--destination", metavar="NAME", help="A Planhat tenant of the configuration file; else the first.")
+def cli(destination: str | None) -> None:
     """
     Keep Planhat's tickets equal to the helpdesk's.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.settings import Settings, StoreSettings
+    from gateway.sources.base import Connection
+    from gateway.store.pending import Store
 
 Level = Literal["ok", "warning", "fault"]
 STYLES: Final[dict[str, str]] = {"ok": "green", "warning": "yellow", "fault": "bold red"}
@@ -74,7 +76,7 @@ def all_rows() -> list[Row]:
         rows += run(redis_rows(store))
     elif store is not None:
         rows.append(Row("fault", "redis", "REDIS_URL is not set: give the address of a Redis >= 7 or Valkey."))
-    return _without_repeats(rows + far_rows(connections=[one.name for one in settings.connections] if settings else []))
+    return _without_repeats(rows + far_rows(settings.connections if settings else ()))
 
 
 def release_rows() -> list[Row]:
@@ -124,7 +126,8 @@ def settings_rows(environ: Mapping[str, str]) -> tuple[list[Row], Settings | Non
 
 def _store_or_none() -> StoreSettings | None:
     """Give the way to Redis although other settings are wrong."""
-    from gateway.settings import Reader, store_from
+    from gateway.reader import Reader
+    from gateway.settings import store_from
 
     read = Reader(os.environ)
     store = store_from(read)
@@ -139,11 +142,30 @@ async def redis_rows(settings: StoreSettings) -> list[Row]:
     try:
         async with open_store(settings) as store:
             info = await store.command("INFO")
+            stranded = await _stranded(store)
     except ConfigurationError as error:
         return [Row("fault", "redis", fault) for fault in error.faults]
     except StoreError as error:
         return [Row("fault", "redis", f"cannot be used ({error}): see that it runs and that REDIS_URL names it")]
-    return judged({str(name): value for name, value in info.items()})
+    return judged({str(name): value for name, value in info.items()}) + stranded
+
+
+async def _stranded(store: Store) -> list[Row]:
+    """Say what waits for the destination of a gateway without a configuration file, where the file names others."""
+    from gateway.cli.frame import destinations_asked
+    from gateway.connections import DESTINATION
+    from gateway.store.pending import Store
+
+    if DESTINATION in destinations_asked():
+        return []
+    view = await Store(store.redis, DESTINATION, limits=store.limits).look(exact=True)
+    if not view.pending + view.dead + view.quarantined:
+        return []
+    sentence = (
+        f"{view.pending} tickets, {view.dead} dead letters and {view.quarantined} deliveries belong to the destination "
+        f"{DESTINATION}, which the configuration file does not name: call the first destination {DESTINATION}"
+    )
+    return [Row("fault", "redis destinations", sentence)]
 
 
 def judged(info: Mapping[str, Any]) -> list[Row]:
@@ -213,14 +235,14 @@ def _vulnerable(version: tuple[int, ...], fixed: tuple[tuple[int, int, int], ...
     return version < max(fixed)
 
 
-def far_rows(*, connections: list[str]) -> list[Row]:
+def far_rows(connections: Iterable[Connection]) -> list[Row]:
     """Let the far bank look at its settings, at Planhat and at the helpdesks."""
     rows = _far("check")
     with_look_ups = {row.name.removesuffix(" look-ups") for row in rows if row.name.endswith(" look-ups")}
-    for name in connections:
-        if name in ("zendesk", "freshdesk", "freshservice", "kustomer") and name not in with_look_ups:
+    for one in connections:
+        if one.source in ("zendesk", "freshdesk", "freshservice", "kustomer") and one.name not in with_look_ups:
             sentence = "no API credentials: thin deliveries and tickets without e-mail will become dead letters"
-            rows.append(Row("warning", f"{name} look-ups", sentence))
+            rows.append(Row("warning", f"{one.name} look-ups", sentence))
     return rows
 
 

@@ -243,28 +243,37 @@ def _connections() -> dict[str, Connection]:
 
 
 async def _reread(store: Store, kept: Quarantined, connections: dict[str, Connection]) -> str:
-    """Read a quarantined delivery anew and put it past the duplicate check; "" when stored, "ignored", or why not."""
-    from gateway.errors import UnreadablePayload
-    from gateway.ingest.gate import on_delete
+    """
+    Read a quarantined delivery anew and put it past the duplicate check; "" when stored, "ignored", or why not.
+
+    It goes where its connection feeds now.
+    """
+    from gateway.errors import UnreadablePayload, VerificationError
+    from gateway.ingest.gate import understood
     from gateway.sources import SOURCES
     from gateway.sources.base import Request
-    from gateway.store.pending import Delivery
+    from gateway.store.pending import Delivery, Store
 
     connection = connections.get(kept.connection)
     if connection is None:
-        return f"its connection {kept.connection!r} is not configured now: set {kept.connection.upper()}_WEBHOOK_SECRET"
+        return (
+            f"its connection {kept.connection!r} is not configured now: set {kept.connection.upper()}_WEBHOOK_SECRET, "
+            "or name it in the configuration file"
+        )
     source = SOURCES[connection.source]
     request = Request(kept.method, kept.headers, kept.query, kept.body)
     try:
-        normalized = on_delete(source.normalize(source.parse(request), request, connection), connection)
+        normalized = understood(source, source.parse(request), request, connection)
     except UnreadablePayload as error:
         return f"still unreadable: {error}"
+    except VerificationError as error:
+        return f"refused now: {error.reason}"
     except Exception as error:  # noqa: BLE001  an adapter's defect must not end the replay of the others
         return f"still unreadable: this release fails on it ({type(error).__name__})"
     payloads = tuple((change.ticket, change.encode()) for change in normalized.changes)
     if not payloads:
         return "ignored"
-    await store.put([Delivery(None, payloads)])
+    await Store(store.redis, connection.destination, limits=store.limits).put([Delivery(None, payloads)])
     return ""
 
 

@@ -194,7 +194,8 @@ def _post(stage: Stage, told: Plan) -> list[Answered]:
 def _drain(stage: Stage) -> None:
     """Wait until nothing is pending any more."""
     from gateway.cli.status import figures
-    from gateway.settings import Reader, store_from
+    from gateway.reader import Reader
+    from gateway.settings import store_from
 
     settings = store_from(Reader({"REDIS_URL": stage.redis_url}))
 
@@ -219,7 +220,8 @@ def _read_back(stage: Stage, told: Plan, answered: list[Answered]) -> dict[str, 
     """Ask Redis, the web process and the double what they know now."""
     from gateway.cli.dead import rows_of, shown
     from gateway.cli.status import figures
-    from gateway.settings import Reader, store_from
+    from gateway.reader import Reader
+    from gateway.settings import store_from
 
     settings = store_from(Reader({"REDIS_URL": stage.redis_url}))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gateway.cli import Misuse
-from gateway.cli.frame import emit, json_option, open_store, plain, run, table
+from gateway.cli.frame import destinations_asked, emit, json_option, open_store, plain, run, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,7 @@ class Forgotten:
     """
     What a person's erasure came to.
 
+    destination: where.
     tickets: theirs, of which nothing is left. planhat_ids: of these, where the state told them.
     changes, states, dead: how many of them had unsent changes, a state, a dead letter.
     redacted: other people's tickets that named the address: it was taken out, the rest stays.
@@ -43,6 +44,7 @@ class Forgotten:
     file_rewritten: Redis writes its append-only file anew, without what was erased; None when it keeps none.
     """
 
+    destination: str = "planhat"
     tickets: list[str] = field(default_factory=list)
     planhat_ids: dict[str, str] = field(default_factory=dict)
     changes: int = 0
@@ -67,7 +69,8 @@ def forget(email: str, *, yes: bool, as_json: bool) -> None:
 
     Their tickets are erased whole; from other people's tickets the address is taken out. It is safe beside running
     workers, and nothing erased can be replayed. Planhat and the helpdesk are not touched: erase the person in the
-    helpdesk first, else its next webhook brings them back. Reads REDIS_URL.
+    helpdesk first, else its next webhook brings them back. Every destination is looked at, unless --destination names
+    one; --json prints a line for each. Reads REDIS_URL.
 
     Exit codes: 0 nothing is left; 1 something is left, or Redis cannot be used; 2 no e-mail address, or wrong settings.
     """
@@ -81,16 +84,20 @@ def forget(email: str, *, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm(f"Erase what Redis holds of {address} for good?", abort=True, err=True)
 
-    async def work() -> Forgotten:
-        async with open_store() as store:
-            return await forgotten(store, address)
+    async def work() -> list[Forgotten]:
+        from gateway.store.pending import Store
+
+        async with open_store() as first:
+            stores = (Store(first.redis, name, limits=first.limits) for name in destinations_asked())
+            return [await forgotten(store, address) for store in stores]
 
     came = run(work())
-    if as_json:
-        emit(asdict(came))
-    else:
-        _show(came, address)
-    if not came.complete or came.left:
+    for one in came:
+        if as_json:
+            emit(asdict(one))
+        else:
+            _show(one, address, named=len(came) > 1)
+    if any(one.left or not one.complete for one in came):
         raise click.exceptions.Exit(1)
 
 
@@ -117,7 +124,7 @@ class _Eraser:
     def __init__(self, store: Store, address: str) -> None:
         from gateway.core.wanted import Wanted
 
-        self.came = Forgotten()
+        self.came = Forgotten(store.keys.destination)
         self._store = store
         self._wanted = Wanted(address)
         self._token = f"forget-{secrets.token_hex(8)}"
@@ -230,8 +237,10 @@ class _Eraser:
         self._wanted = replace(self._wanted, ids=self._wanted.ids | frozenset(ids))
 
 
-def _show(came: Forgotten, address: str) -> None:
+def _show(came: Forgotten, address: str, *, named: bool) -> None:
     """Say to a person what was erased, and what is left to them."""
+    if named:
+        click.echo(f"Destination {came.destination}")
     of_these = f"{came.changes} had unsent changes, {came.states} a state, {came.dead} a dead letter"
     rows = [
         ("tickets erased", len(came.tickets), of_these),

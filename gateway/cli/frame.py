@@ -123,20 +123,26 @@ def destination_asked() -> str:
     Raises:
         Misuse: there is none of that name.
     """
+    return destinations_asked()[0]
+
+
+def destinations_asked() -> tuple[str, ...]:
+    """Give the destination that the command line names with `--destination`, else all of them. Raises Misuse."""
     import os
 
     from gateway.cli import Misuse
-    from gateway.settings import Reader, file_from
+    from gateway.connections import destinations_of, file_from
+    from gateway.reader import Reader
 
     context = click.get_current_context(silent=True)
     wanted = context.find_root().params.get("destination") if context else None
     read = Reader(os.environ)
     file = file_from(read)
     read.done()
-    known = tuple(file.destinations) if file and file.destinations else ("planhat",)
+    known = destinations_of(file)
     if wanted is not None and wanted not in known:
         raise Misuse(f"There is no destination {wanted!r}: known are {', '.join(known)}.")
-    return wanted or known[0]
+    return (wanted,) if wanted is not None else known
 
 
 def store_settings() -> StoreSettings:
@@ -148,7 +154,8 @@ def store_settings() -> StoreSettings:
     """
     import os
 
-    from gateway.settings import Reader, store_from
+    from gateway.reader import Reader
+    from gateway.settings import store_from
 
     read = Reader(os.environ)
     found = store_from(read)

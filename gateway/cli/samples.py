@@ -51,8 +51,11 @@ def _folder() -> Traversable:
 @click.argument("case")
 @click.option("--url", help="The gateway, or the whole hook URL. Default: http://127.0.0.1:PORT.")
 @click.option("--secret", help="Signing secret. Default: the first of <SOURCE>_WEBHOOK_SECRET.")
+@click.option("--connection", help="A connection of the configuration file: its route and its secret.")
 @json_option
-def send_sample(source: str, case: str, url: str | None, secret: str | None, *, as_json: bool) -> None:
+def send_sample(
+    source: str, case: str, url: str | None, secret: str | None, connection: str | None, *, as_json: bool
+) -> None:
     """
     Sign the sample CASE of SOURCE (zendesk, freshdesk, generic) and post it to a running gateway.
 
@@ -63,15 +66,16 @@ def send_sample(source: str, case: str, url: str | None, secret: str | None, *, 
     import httpx
 
     body, headers = sample(source, case)
-    name = f"{source.upper()}_WEBHOOK_SECRET"
+    name = _secret_name(source, connection)
+    route = connection or source
     secret = secret or os.environ.get(name, "").split(",")[0].strip()
     if not secret:
         raise Misuse(f"No secret to sign with: give --secret, or set {name} as the gateway has it.")
     body = dated(source, body)
     base = (url or f"http://127.0.0.1:{os.environ.get('PORT', '').strip() or 8000}").rstrip("/")
-    hook = base if "/webhooks/" in base else f"{base}/webhooks/{source}"
+    hook = base if "/webhooks/" in base else f"{base}/webhooks/{route}"
     public = os.environ.get("PUBLIC_URL", "").strip().rstrip("/")
-    proof = signed(source, secret, body, url=f"{public}/webhooks/{source}" if public else hook)
+    proof = signed(source, secret, body, url=f"{public}/webhooks/{route}" if public else hook)
     try:
         answer = httpx.post(hook, content=body, headers=proof | headers, timeout=30, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -84,6 +88,26 @@ def send_sample(source: str, case: str, url: str | None, secret: str | None, *, 
         click.echo(f"{answer.status_code} {plain(answer.text)}")
     if not answer.is_success:
         raise click.exceptions.Exit(1)
+
+
+def _secret_name(source: str, connection: str | None) -> str:
+    """Give the variable that holds the secret of a source, or of a connection of the configuration file."""
+    from gateway.connections import file_from
+    from gateway.reader import Reader
+
+    if connection is None:
+        return f"{source.upper()}_WEBHOOK_SECRET"
+    read = Reader(os.environ)
+    file = file_from(read)
+    read.done()
+    known = file.connections if file else {}
+    if connection not in known:
+        raise Misuse(
+            f"The configuration file has no connection {connection!r}: known are {', '.join(known) or 'none'}."
+        )
+    if known[connection]["source"] != source:
+        raise Misuse(f"The connection {connection} takes webhooks of {known[connection]['source']}, not of {source}.")
+    return str(known[connection]["secret_env"])
 
 
 def _read(text: str) -> Any:

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from gateway.cli import Failure, Misuse
-from gateway.cli.frame import emit, json_option, table
+from gateway.cli.frame import destination_asked, emit, json_option, table
 from gateway.cli.processes import environment, python
 
 ANSWER_S: Final = 300
@@ -81,7 +81,8 @@ def list_(  # noqa: PLR0917  one parameter for each documented filter
     """List tickets as Planhat has them."""
     asked = {"--company-id": company_id, "--email": email, "--status": state, "--search": search, "--sort": sort}
     options = [part for name, value in asked.items() if value is not None for part in (name, value)]
-    rows = far_bank("tickets", "list", *options, "--limit", str(limit), "--offset", str(offset))
+    options += ["--limit", str(limit), "--offset", str(offset), "--destination", destination_asked()]
+    rows = far_bank("tickets", "list", *options)
     if as_json:
         emit(rows)
         return
@@ -97,7 +98,7 @@ def delete(idents: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
     """Delete tickets by Planhat's own _ID (see `tickets list`); a sourceId is not enough for Planhat."""
     if not yes:
         click.confirm(f"Delete {len(idents)} in Planhat?", abort=True, err=True)
-    rows = far_bank("tickets", "delete", *idents)
+    rows = far_bank("tickets", "delete", *idents, "--destination", destination_asked())
     if as_json:
         emit(rows)
     else:

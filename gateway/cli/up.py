@@ -132,7 +132,7 @@ def _tenant() -> str:
 
 
 def _port() -> int:
-    from gateway.settings import Reader
+    from gateway.reader import Reader
 
     read = Reader(os.environ)
     port = read.integer("PORT", 8000, 1, 65_535)

@@ -53,7 +53,8 @@ _DESTINATION: Final = {
 }
 
 _API: Final = {
-    "email": Key("text", "the agent whose token it is, where the helpdesk asks for one", "agent@acme.example"),
+    "email": Key("text", "the agent whose token it is (Zendesk, Jira)", "agent@acme.example"),
+    "client_id": Key("text", "the OAuth client (Salesforce, Help Scout); token_env is then its secret"),
     "token_env": Key("text", "variable that holds the API token or key", "ZENDESK_EMEA_API_TOKEN", needed=True),
     "url": Key("text", "another API address than the vendor's"),
 }
@@ -61,8 +62,8 @@ _API: Final = {
 _ONLY: Final = {
     "tags": Key("texts", "tickets with any of these tags", ["b2b"]),
     "statuses": Key("texts", "tickets in any of these statuses, as the helpdesk words them"),
-    "brands": Key("texts", "tickets of these brands, by id or name"),
-    "groups": Key("texts", "tickets of these groups or teams, by id or name"),
+    "brands": Key("texts", "tickets of these brands, by id or name as the body tells it"),
+    "groups": Key("texts", "tickets of these groups, teams, projects, by id or name as the body tells it"),
     "when": Key("query", "bodies of which this JMESPath expression is true"),
 }
 
@@ -87,7 +88,7 @@ _COMPANY: Final = {
 
 _CONNECTION: Final = {
     "source": Key("text", "the helpdesk", "zendesk", choices=tuple(SOURCES), needed=True),
-    "destination": Key("text", "name of a table under [destinations]; not needed while there is one", "main"),
+    "destination": Key("text", "name of a table under [destinations]; not needed while there is one", "planhat"),
     "secret_env": Key(
         "text",
         "variable that holds the webhook's secret; a comma-separated list rotates",
@@ -98,7 +99,7 @@ _CONNECTION: Final = {
     "on_delete": Key(
         "text", "what a deleted ticket becomes in Planhat", "close", choices=("delete", "close", "ignore")
     ),
-    "source_id_prefix": Key("text", "put before every ticket id; NAME: by default", "emea:"),
+    "source_id_prefix": Key("text", "put before every ticket id; `NAME:` by default", "emea:"),
     "domain": Key("text", "subdomain or host of the helpdesk's pages, makes links", "acme-emea"),
     "account_id": Key("text", "bodies of another account are refused"),
     "api": Key("table", "credentials for look-ups", keys=_API),

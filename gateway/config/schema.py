@@ -57,8 +57,11 @@ def example() -> str:
     """Give a file with every key and what it means; it is valid as it stands."""
     return "\n".join(
         [
-            "# GATEWAY_CONFIG=gateway.toml; `planhat-gateway config check` reads it. Only the keys marked so are needed.",
-            *_example(("destinations", "main"), FILE["destinations"].keys),
+            "#:schema ./gateway.schema.json",
+            "# `planhat-gateway config example --schema > gateway.schema.json` lets editors check this file,",
+            "# `planhat-gateway config check` does, too; GATEWAY_CONFIG=gateway.toml makes the gateway read it.",
+            "# Only what is marked as needed must stand here. Secrets stay in variables, which are named here.",
+            *_example(("destinations", "planhat"), FILE["destinations"].keys),
             *_example(("connections", "zendesk-emea"), FILE["connections"].keys),
             *_example(("free_mail",), FILE["free_mail"].keys),
             "",

@@ -8,7 +8,6 @@ cannot be read, and a defect of ours while reading it, end in quarantine.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -31,7 +30,7 @@ from gateway.store.records import Delivery
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.core.change import Change
+    from gateway.core.change import Change, Json
     from gateway.ingest.notes import Notes
 
 DEDUPE_BYTES: Final = 16
@@ -124,11 +123,7 @@ class Gate:
                 delivery_id = source.delivery_id(request, None)
                 raise
             delivery_id = source.delivery_id(request, payload)
-            if connection.rules is None:
-                normalized = source.normalize(payload, request, connection)
-            else:
-                normalized = connection.rules.normalize(source, payload, request, connection)
-            normalized = on_delete(normalized, connection)
+            normalized = understood(source, payload, request, connection)
             payloads = _payloads(normalized.changes)
         except VerificationError:  # a body of another account: authentic for somebody else
             raise
@@ -193,6 +188,20 @@ def answer_of(reply: Reply) -> Answer:
         if name.lower() != "content-length"
     ]
     return Answer(reply.status, reply.body, tuple(headers))
+
+
+def understood(source: Source, payload: Json, request: Request, connection: Connection) -> Normalized:
+    """
+    What a parsed body means on this connection: the adapter's reading, the connection's rules and wish about deletions.
+
+    Raises:
+        UnreadablePayload, VerificationError: as adapters do.
+    """
+    if connection.rules is None:
+        normalized = source.normalize(payload, request, connection)
+    else:
+        normalized = connection.rules.normalize(source, payload, request, connection)
+    return on_delete(normalized, connection)
 
 
 def on_delete(normalized: Normalized, connection: Connection) -> Normalized:

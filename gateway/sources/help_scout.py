@@ -1,9 +1,9 @@
 """
 Help Scout: signed conversations whose event's name stands in a header that nobody signed.
 
-So a body is read by its own words and a header never destroys anything: a deletion must come with the one body that
-Help Scout sends for it, an id and nothing else, and a relabelled conversation stays a conversation. Since another
-record's deletion has the same body, API credentials let the conversation be read before it is believed gone.
+So a body is read by its own words and a header alone never destroys anything: a deletion must come with the one body
+that Help Scout sends for it, an id and nothing else, and a relabelled conversation stays a conversation. Since another
+record's deletion has the same body, it also asks for the conversation to be read.
 
 Wire: `X-HelpScout-Signature: base64(HMAC-SHA1(secret, body))`, `X-HelpScout-Event: convo.status`.
 Source: developer.helpscout.com/webhooks (2026-11, documented); github.com/helpscout/helpscout-api-php

@@ -1,9 +1,9 @@
 """
 Where the bodies of each source tell who made a change and where its ticket belongs, as JMESPath over the body.
 
-A connection's rules (`gateway.rules`) ask here. A source without a row tells it nowhere: a configuration file that asks
-for it is refused at boot, and says `when` with an expression of its own. What a row finds as lists, texts and numbers is
-compared as lower-case text.
+A connection's rules (`gateway.rules`) ask here. A source without a row tells it nowhere: a configuration file that
+asks for it is refused at boot and needs a `when` of its own. The texts and numbers that a row finds are compared as
+lower-case text.
 
 Source: the facts of each vendor and the samples of tests/samples; tests/test_rules.py shows each row at work.
 """

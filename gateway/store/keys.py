@@ -31,6 +31,7 @@ class Keys:
         if not _DESTINATION.fullmatch(destination):
             raise ValueError(f"destination {destination!r} is not 1-64 letters, digits, '.', '_' or '-'")
         base = f"gw:{{{destination}}}:"
+        self.destination = destination
         self.base = base
         self.due = base + "due"
         self.lease = base + "lease"

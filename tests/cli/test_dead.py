@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from gateway.cli import cli
 from gateway.core.change import Change
-from gateway.settings import Reader, store_from
+from gateway.reader import Reader
+from gateway.settings import store_from
 from gateway.store.client import connect
 from gateway.store.pending import Burial, Delivery, Quarantined, Store
 

@@ -51,9 +51,9 @@ def bridge(redis_url):
 
 @pytest.fixture
 def invoke(redis_url):
-    def run(*arguments, code=0, stdin=None):
+    def run(*arguments, code=0, stdin=None, **env):
         unset = {name: None for name in os.environ if name.startswith(("REDIS_", "PLANHAT_", "GATEWAY_CONFIG"))}
-        said = CliRunner(env={**unset, "REDIS_URL": redis_url}).invoke(cli, [*arguments], input=stdin)
+        said = CliRunner(env={**unset, "REDIS_URL": redis_url, **env}).invoke(cli, [*arguments], input=stdin)
         assert said.exit_code == code, (said.output, said.exception)
         return said
 
@@ -192,6 +192,26 @@ def test_it_asks_first_and_a_no_changes_nothing(invoke, bridge):
 @pytest.mark.parametrize("email", ["", "ada", "ada@", "Ada <ada@x.example>", "a b@x.example"])
 def test_what_is_no_address_is_wrong_usage(invoke, email):
     assert "no e-mail address" in invoke("forget", email, "--yes", code=2).output
+
+
+def test_every_destination_is_looked_at_unless_one_is_named(invoke, bridge, tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[destinations.emea]\ntoken_env = "EMEA_TOKEN"\n[destinations.apac]\ntoken_env = "APAC_TOKEN"\n'
+        '[connections.desk]\nsource = "zendesk"\nsecret_env = "DESK"\ndestination = "emea"\n'
+    )
+    env = {"GATEWAY_CONFIG": str(file), "DESK": "x" * 16, "EMEA_TOKEN": "t" * 20, "APAC_TOKEN": "u" * 20}
+
+    async def both(store: Store) -> None:
+        for name in ("emea", "apac"):
+            await Store(store.redis, name).put([Delivery(None, (change("desk:1", ADA),))])
+
+    bridge(both)
+    one = json.loads(invoke("--destination", "apac", "forget", ADA, "--yes", "--json", **env).stdout)
+    assert (one["destination"], one["tickets"]) == ("apac", ["desk:1"])
+    lines = [json.loads(line) for line in invoke("forget", ADA, "--yes", "--json", **env).stdout.splitlines()]
+    assert [(line["destination"], line["tickets"]) for line in lines] == [("emea", ["desk:1"]), ("apac", [])]
+    assert "Destination emea" in invoke("forget", ADA, "--yes", **env).output
 
 
 def test_a_held_ticket_is_erased_and_told_of(invoke, bridge):

@@ -272,6 +272,8 @@ def test_frames_read_back_in_order_of_arrival() -> None:
 def test_a_newer_release_s_frame_and_state_are_left_alone() -> None:
     with pytest.raises(UnknownFrame):
         parts.read(frame(b"\x09x", 1))
+    with pytest.raises(UnknownFrame):  # though all the rest of it could be read
+        parts.read(frame(b"\x09" + parts.encode(Part())[1:], 1))
     with pytest.raises(states.UnknownState):
         states.read(b'{"v":2}')
     assert states.read(None) is None

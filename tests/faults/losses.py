@@ -55,8 +55,13 @@ class Marks:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> float:
+        """Write no mark any more: the newest that survives tells until when Redis remembers. Gives the time of now."""
         self._over.set()
         self._thread.join(5)
+        return time.monotonic()
 
     def _write(self) -> None:
         while not self._over.wait(MARK_EVERY_S):
@@ -162,15 +167,21 @@ def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
             proxied=True,
             tied=True,
         ) as stage,
-        Marks(stage),
+        Marks(stage) as marks,
     ):
         scene = Scene(stage, Watch(stage), chance, Traffic(stage.helpdesk, chance, 0))
         _send(stage, chance, events // 2)
         stage.settle(60)
         safe_at = time.monotonic()
         mark, before = scene.mark(), _told(scene)
-        CLASSES[name][1](scene, lambda: _send(stage, chance, events // 4))
-        lost_at = time.monotonic()
+        ends: list[float] = []
+
+        def more() -> None:
+            _send(stage, chance, events // 4)
+            ends.append(marks.stop())
+
+        CLASSES[name][1](scene, more)
+        (lost_at,) = ends
         since = survived(stage) or safe_at
         damaged = _damaged(stage, since - ANSWER_S, lost_at)
         sending = threading.Thread(target=_send, args=(stage, chance, events // 4))

@@ -188,6 +188,8 @@ def test_the_queue_is_bounded() -> None:
         waiting = [asyncio.ensure_future(commit.put(delivery(str(n)))) for n in range(10)]
         await asyncio.sleep(0.01)
         with pytest.raises(PendingFull, match="queue"):
+            commit.submit(delivery("11"), lambda _: None)
+        with pytest.raises(PendingFull, match="queue"):
             await commit.put(delivery("11"))
         bridge.go.set()
         await asyncio.gather(*waiting)

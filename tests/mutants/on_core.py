@@ -80,7 +80,19 @@ MUTANTS: Final = (
         PART,
         "if payload[0] != JOINED:",
         "if False:",
-        (ON_FLUSH + "a_frame_of_a_newer_release_is_left_alone",),
+        (ON_FOLD + "a_newer_release_s_frame_and_state_are_left_alone",),
+    ),
+    Mutant(
+        "re-read-counts-from-its-arrival",
+        "what came in while a ticket was read anew counts as read",
+        ("I2",),
+        PART,
+        "reread_us=min(fresh.event_at_us or arrival_us, arrival_us) if fresh.reread else 0",
+        "reread_us=arrival_us if fresh.reread else 0",
+        (
+            "tests/workers/test_enrich.py::"
+            "test_a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_be_read_once_more",
+        ),
     ),
     Mutant(
         "no-version-check",
@@ -360,8 +372,8 @@ MUTANTS: Final = (
         "a redirect is searched for a poison item",
         ("elsewhere",),
         OUTCOME,
-        "3: Verdict.STOP",
-        "3: Verdict.BISECT",
+        "{3: Verdict.STOP",
+        "{3: Verdict.BISECT",
         (ON_OUTCOME + "a_refused_call_stops_the_destination",),
     ),
     Mutant(

@@ -54,8 +54,8 @@ MUTANTS: Final = (
         ("I15", "I1"),
         GATE,
         "return Keep(request, delivery_id, error)",
-        'return self.answer(202, {"status": "quarantined"}, stored=True)',
-        (ON_ENDPOINT + "an_authentic_body_that_cannot_be_read_is_kept_whole",),
+        'return self.answer(202, {"status": "quarantined", "id": "q"}, stored=True)',
+        (ON_ENDPOINT + "a_repeated_unreadable_delivery_is_kept_once",),
     ),
     Mutant(
         "defect-loses-the-body",
@@ -107,8 +107,8 @@ MUTANTS: Final = (
         "a deletion goes through where the administrator wants it closed or left out",
         ("I2",),
         GATE,
-        'if connection.on_delete == "delete" or not any(map(_deletes, normalized.changes)):',
-        "if True:",
+        'if connection.on_delete == "delete"',
+        "if True",
         (ON_ENDPOINT + "deletions_are_passed_on_closed_or_left_out",),
     ),
     Mutant(

@@ -13,6 +13,8 @@ ON_LANES: Final = "tests/store/test_lanes.py::test_"
 ON_STATES: Final = "tests/store/test_states.py::test_"
 ON_DEAD: Final = "tests/store/test_dead_letters.py::test_"
 ON_FAULTS: Final = "tests/store/test_faults.py::test_"
+ON_ERASURE: Final = "tests/store/test_erasure.py::test_"
+ON_MAIN: Final = "tests/workers/test_main.py::test_"
 LUA: Final = "gateway/store/lua/"
 STORE: Final = "gateway/store/"
 OURS: Final = "redis.call('HGET', KEYS[2], KEYS[i]:sub(ARGV[3] + 1)) == ARGV[2]"
@@ -378,7 +380,7 @@ MUTANTS: Final = (
         LUA + "expire.lua",
         "string.format('%.0f', now - ARGV[2])",
         "string.format('%.0f', now)",
-        (ON_DEAD + "expiry_gives_each_row_that_it_removed",),
+        (ON_DEAD + "no_young_one_goes_in_the_place_of_one_that_is_replayed_meanwhile",),
     ),
     Mutant(
         "expiry-untold",
@@ -454,6 +456,33 @@ MUTANTS: Final = (
         (ON_BUDGET + "window_starts_full_when_a_running_process_sees_the_epoch_vanish",),
     ),
     Mutant(
+        "lost-tail-unseen-by-put",
+        "intake goes on and nobody learns that Redis lost what it had confirmed",
+        ("put.lua", "I1"),
+        LUA + "put.lua",
+        "if mine < tonumber(ARGV[9]) then",
+        "if false then",
+        (ON_BUDGET + "a_redis_that_lost_its_tail_is_found_out_by_the_next_put",),
+    ),
+    Mutant(
+        "lost-tail-unseen-by-the-beat",
+        "a worker goes on with a Redis that lost what it had confirmed",
+        ("epoch.lua", "I1"),
+        LUA + "epoch.lua",
+        "if not epoch or mine < tonumber(ARGV[5]) then",
+        "if not epoch then",
+        (ON_BUDGET + "a_redis_that_lost_its_tail_is_found_out_by_a_beat",),
+    ),
+    Mutant(
+        "loss-uncounted",
+        "Redis lost its data and no counter says so",
+        ("epoch.lua", "I11"),
+        LUA + "epoch.lua",
+        "if known then redis.call('HINCRBY'",
+        "if false then redis.call('HINCRBY'",
+        (ON_MAIN + "a_redis_that_lost_its_data_is_noticed",),
+    ),
+    Mutant(
         "pause-shortened",
         "a short pause ends a longer one",
         ("pause.lua", "limited", "I6"),
@@ -488,6 +517,34 @@ MUTANTS: Final = (
         "if not ours and not free then return 0 end",
         "if ARGV[2] == 'take' and not ours and not free then return 0 end",
         (ON_BUDGET + "slots_are_fenced_leases",),
+    ),
+    # -- erasing a person
+    Mutant(
+        "erasure-takes-what-arrived",
+        "a change that arrived while its ticket was erased goes as well",
+        ("forget.lua", "I1"),
+        LUA + "forget.lua",
+        "local same, held = read[i] == ARGV[at],",
+        "local same, held = true,",
+        (ON_ERASURE + "what_changed_meanwhile_is_not_touched", ON_ERASURE + "each_part_is_compared"),
+    ),
+    Mutant(
+        "holder-writes-the-erased-back",
+        "who held the ticket settles it after its erasure and brings it back",
+        ("forget.lua", "I9"),
+        LUA + "forget.lua",
+        "if held then redis.call('HSET', KEYS[2], ticket, ARGV[1]) end",
+        "",
+        (ON_ERASURE + "a_holder_settles_nothing_any_more",),
+    ),
+    Mutant(
+        "words-swapped-blindly",
+        "a person's name goes, and with it what was written there meanwhile",
+        ("swap.lua", "I9"),
+        LUA + "swap.lua",
+        "if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end",
+        "",
+        (ON_ERASURE + "words_are_swapped_only_while_they_are_what_was_read",),
     ),
     # -- the view, health, counters
     Mutant(
@@ -580,5 +637,14 @@ MUTANTS: Final = (
         "if record.dedupe else secrets.token_hex(8)",
         "if False else secrets.token_hex(8)",
         (ON_DEAD + "repeat_with_a_delivery_id_is_kept_once_and_one_without_is_kept_again",),
+    ),
+    Mutant(
+        "forgotten-out-of-turn",
+        "a newer call overtakes one about a forgotten ticket that is still under way",
+        ("forget.lua", "I12"),
+        LUA + "forget.lua",
+        "if drop then redis.call('ZREM', KEYS[1], ticket) end",
+        "redis.call('ZREM', KEYS[1], ticket)",
+        (ON_ERASURE + "a_change_after_the_erasure_of_a_held_ticket_waits_for_the_claim_and_goes_twice",),
     ),
 )

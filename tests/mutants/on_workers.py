@@ -173,8 +173,8 @@ MUTANTS: Final = (
         "a suspect that must be looked up is asked for in every turn, and others never",
         ("I7",),
         GATHER,
-        "await store.unsuspect([*waiting, *deleting])",
-        "",
+        "    if batch.suspects:\n        await store.unsuspect(",
+        "    if False:\n        await store.unsuspect(",
         (
             ON_EDGES + "a_suspect_that_must_be_looked_up_is_no_suspect_any_more",
             ON_EDGES + "a_suspect_that_was_deleted_is_no_suspect_any_more",
@@ -197,7 +197,7 @@ MUTANTS: Final = (
         SETTLE,
         "await deps.store.release(token, sorted(decision.suspects), group=2)",
         "await deps.store.release(token, sorted(decision.suspects))",
-        (ON_FLUSH + "named_items_go_alone_and_the_rest_is_acked",),
+        (ON_FLIGHT + "each_item_that_an_error_names_goes_alone",),
     ),
     Mutant(
         "refused-batch-sent-again-whole",
@@ -324,15 +324,6 @@ MUTANTS: Final = (
         'if known and await deps.store.fingerprint("credentials") != known:',
         "if False:",
         (ON_MAIN + "new_credentials_replay_what_was_buried_for_lack_of_them",),
-    ),
-    Mutant(
-        "lost-redis-unnoticed",
-        "Redis lost its data and nobody says so",
-        ("I1",),
-        MAIN,
-        "            if lost:\n",
-        "            if False:\n",
-        (ON_MAIN + "a_redis_that_lost_its_data_is_noticed_and_counted",),
     ),
     Mutant(
         "full-dead-letters-hold-the-claim",
@@ -525,7 +516,9 @@ MUTANTS: Final = (
         "workers/settings.py",
         "MAX_ITEMS: Final = 5_000",
         "MAX_ITEMS: Final = 50_000",
-        ("tests/workers/test_worker_settings.py::test_a_value_that_cannot_be_used_is_one_fault_that_names_its_setting",),
+        (
+            "tests/workers/test_worker_settings.py::test_a_value_that_cannot_be_used_is_one_fault_that_names_its_setting",
+        ),
     ),
     # -- the double of Planhat: faults that never happen prove nothing
     Mutant(

@@ -16,8 +16,6 @@ from lupa import lua51
 from tests.sim.redis_data import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.sim.redis_data import Data, Reply
 
 _WRAP = b"return function(KEYS, ARGV) %s\nend"
@@ -56,11 +54,12 @@ class Engine:
     Lua over one `Data` at a time; made once for many simulations, because a runtime is dear.
 
     Args:
-        names: SHA-1 of a script's text -> its name, for the trace.
+        scripts: name -> text of the project's scripts.
     """
 
-    def __init__(self, names: dict[bytes, str]) -> None:
-        self._names = names
+    def __init__(self, scripts: dict[str, bytes]) -> None:
+        self._texts = list(scripts.values())
+        self._names = {hashlib.sha1(text, usedforsecurity=False).hexdigest().encode(): name for name, text in scripts.items()}
         self._lua = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._compiled: dict[bytes, Script] = {}
         self._data: Data | None = None
@@ -80,6 +79,10 @@ class Engine:
             run = self._lua.execute(_WRAP % body)
             script = self._compiled[sha] = Script(run, text, self._names.get(sha, "?"))
         return sha, script
+
+    def known(self) -> dict[bytes, Script]:
+        """Give every script of the project, as a server that has run for a while knows them."""
+        return dict(self.script(text) for text in self._texts)
 
     def run(self, data: Data, script: Script, keys: list[bytes], args: list[bytes]) -> Reply:
         """
@@ -150,5 +153,3 @@ def _unpack(shape: bytes, raw: bytes, at: Any = 1) -> Any:
     # the values and the position behind them, as the struct library gives them
     return (*form.unpack_from(raw, int(at) - 1), int(at) + form.size)
 
-
-Compile = "Callable[[bytes], tuple[bytes, Script]]"

@@ -44,7 +44,7 @@ class Server:
         self.world = world
         self.engine = engine
         self.data = Data(self.now_us)
-        self.scripts: dict[bytes, Any] = {}
+        self.scripts: dict[bytes, Any] = dict(engine.known())
         self.full = self.readonly = self.down = False
         self.unusable = ""
         self.generation = 0

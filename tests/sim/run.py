@@ -57,7 +57,7 @@ class Result:
 @cache
 def engine() -> Engine:
     """Give the Lua runtime of this Python process."""
-    return Engine({sha.encode(): name for name, (sha, _) in sources().items()})
+    return Engine({name: text for name, (_, text) in sources().items()})
 
 
 class Simulation:

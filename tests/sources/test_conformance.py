@@ -190,6 +190,8 @@ def test_a_body_of_equal_meaning_is_refused(source, name):
     if not isinstance(payload, UnreadablePayload):
         other = orjson.dumps(payload, option=orjson.OPT_APPEND_NEWLINE)
         assert refused(source, replace(asked, body=other)) == "bad_signature"
+        ours = signed(source, replace(asked, body=orjson.dumps(payload)))
+        assert refused(source, replace(ours, body=b" " + ours.body)) == "bad_signature"
 
 
 @each_source

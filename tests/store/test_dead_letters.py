@@ -155,6 +155,23 @@ async def test_expiry_gives_each_row_that_it_removed(store: Store, clock: Clock,
     assert await store.expire(60) == []
 
 
+async def test_no_young_one_goes_in_the_place_of_one_that_is_replayed_meanwhile(redis: Any, clock: Clock) -> None:
+    class Raced(Store):
+        """A bridge on which the old ones are replayed just before they would be removed."""
+
+        async def _older(self, kind: Any, ttl_s: int) -> Any:
+            old = await super()._older(kind, ttl_s)
+            await self.replay_tickets([row.id for row in old])
+            return old
+
+    store = Raced(redis, now_us=clock)
+    await bury(store, "old")
+    clock.forward(60_000)
+    await bury(store, "young")
+    assert await store.expire(60) == []
+    assert [row.id for row in await store.dead_letters()] == ["young"]
+
+
 async def test_each_row_is_told_of_before_it_is_removed(store: Store, clock: Clock) -> None:
     await bury(store, *(f"t{i}" for i in range(600)))
     await store.quarantine(unreadable())

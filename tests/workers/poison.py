@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
 TURNS_PER_CALL = 4
+SYSTEMIC = 10
+"""Lone refusals in a row that are no longer blamed on tickets."""
+
+PROBES = 5
 
 
 @dataclass
@@ -45,7 +49,8 @@ class Search:
     """
     What one search came to.
 
-    items, poison: how many there were. extra_calls: beyond the one of a clean batch. stops: systemic stops on the way.
+    items, poison: how many there were. extra_calls: beyond the one of a clean batch. stops: systemic stops on the way,
+    after ten lone refusals in a row; what these ten cost, and the probes while stopped, count apart.
     wrong: what is not as it should be, one sentence each.
     """
 
@@ -53,7 +58,13 @@ class Search:
     poison: int
     extra_calls: int = 0
     stops: int = 0
+    probes: int = 0
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def is_systemic(self) -> bool:
+        """All are refused, and they are many: no ticket is to blame, the destination is stopped."""
+        return self.poison == self.items >= SYSTEMIC
 
     @property
     def bound(self) -> int:
@@ -109,25 +120,30 @@ async def search(redis_url: str, items: int, numbers: Collection[int]) -> Search
         ]
         await desk.store.put([Delivery(None, tuple((change.ticket, change.encode()) for change in made))])
         for _ in range(TURNS_PER_CALL * (came.bound + items + 10)):
+            stopped, before = (await desk.store.pause_state()).stopped, len(desk.calls)
             await desk.flush()
             view = await desk.store.look()
-            if not view.pending:
+            came.probes += len(desk.calls) - before if stopped else 0
+            came.stops += bool(view.pause.stopped) and not stopped
+            if not view.pending or (came.is_systemic and came.probes >= PROBES):
                 break
-            if view.pause.stopped:
-                came.stops += view.pause.probe_at_ms > view.now_ms
             await desk.skip_pause()
             if not view.due_count and not view.suspects:
                 await desk.wake()
-        came.extra_calls = len(desk.calls) - 1
+        came.extra_calls = len(desk.calls) - 1 - came.probes
         view = await desk.store.look()
         dead = {row.ticket: row.detail for row in await desk.store.dead_letters()}
+        if came.is_systemic:
+            if dead or view.pending != items or view.pause.stopped != "systemic":
+                came.wrong.append(f"everything is refused, and yet {len(dead)} are buried, or nothing is stopped")
+            return came
         if view.pending or view.suspects:
             came.wrong.append(f"{view.pending} tickets are not settled, {view.suspects} are suspects")
         if set(desk.tickets) != set(names) - poison:
             came.wrong.append(f"{len(set(names) - poison - set(desk.tickets))} healthy tickets did not arrive")
         if dead != {name: words_for(name) for name in poison}:
             came.wrong.append(f"{len(dead)} dead letters for {len(poison)} poison tickets, or other words")
-        if came.extra_calls > came.bound:
+        if came.extra_calls > came.bound + 10 * came.stops:
             came.wrong.append(f"{came.extra_calls} calls more than a clean batch; the bound is {came.bound}")
     return came
 
@@ -159,6 +175,7 @@ def main(words: list[str] | None = None) -> int:
                 "extra_calls": came.extra_calls,
                 "bound": came.bound,
                 "stops": came.stops,
+                "probes": came.probes,
                 "took_s": round(time.monotonic() - began, 1),
                 "wrong": came.wrong,
             }

@@ -288,7 +288,7 @@ async def test_arq_giving_up_in_the_middle_of_a_job_stops_no_worker(
     stop = asyncio.Event()
     monkeypatch.setattr(main, "_arq_worker", lambda _: Job())
     monkeypatch.setattr(main, "ARQ_AGAIN_S", 0.01)
-    clock = asyncio.create_task(main._clock(desk.deps, stop))
+    clock = asyncio.create_task(main._clock([desk.deps], stop))
     await asyncio.sleep(0.1)
     assert not clock.done()
     assert Job.closed > 1, "a connection is left open each time"

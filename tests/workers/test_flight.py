@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from gateway.core.outcome import BulkOutcome
+from gateway.core.outcome import BulkOutcome, ErrorEntry
 from gateway.store.pending import Store
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ class Slotless(Store):
 
 
 class Answering:
-    """A Planhat that gives one answer to every batch, and remembers whose tickets it saw."""
+    """A Planhat that gives one answer to every batch (None: takes all of it), and remembers whose tickets it saw."""
 
     def __init__(self, outcome: BulkOutcome) -> None:
-        self.outcome = outcome
+        self.outcome: BulkOutcome | None = outcome
         self.seen: list[list[str]] = []
 
     async def upsert(self, items: Sequence[bytes], **_: object) -> BulkOutcome:
         self.seen.append([orjson.loads(item)["sourceId"] for item in items])
-        return self.outcome
+        return self.outcome or BulkOutcome("clear", 200, created=0, updated=len(items))
 
 
 async def test_a_ticket_whose_claim_was_lost_is_not_sent(desk: Desk) -> None:
@@ -100,6 +100,21 @@ async def test_an_update_that_was_dropped_is_not_confirmed_by_the_ticket_s_old_r
     await desk.settle()
     assert desk.tickets["zendesk:1"]["status"] == "solved"
     assert desk.puts() == [1, 1, 1]
+
+
+async def test_each_item_that_an_error_names_goes_alone(desk: Desk) -> None:
+    names = [f"zendesk:{number}" for number in range(5)]
+    for name in names:
+        await desk.put(name)
+    errors = tuple(ErrorEntry(f"{name} is odd", frozenset((name,))) for name in names[:2])
+    planhat = Answering(BulkOutcome("clear", 206, created=0, updated=3, entries=errors))
+    desk.deps.planhat = planhat  # type: ignore[assignment]
+    await desk.flush()
+    planhat.outcome = None
+    await desk.settle()
+    assert sorted(planhat.seen[0]) == names
+    assert sorted(planhat.seen[1:]) == [[names[0]], [names[1]]]
+    assert (await desk.store.look()).pending == 0
 
 
 async def test_every_call_to_planhat_was_reserved_first(desk: Desk) -> None:

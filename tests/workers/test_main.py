@@ -57,7 +57,7 @@ async def test_new_credentials_replay_what_was_buried_for_lack_of_them(desk: Des
         await helpdesk.aclose()
 
 
-async def test_a_redis_that_lost_its_data_is_noticed_and_counted(desk: Desk) -> None:
+async def test_a_redis_that_lost_its_data_is_noticed(desk: Desk) -> None:
     async def watch() -> str:
         stop = asyncio.Event()
         watching = asyncio.create_task(main._watch_epoch(desk.deps, stop))
@@ -72,5 +72,5 @@ async def test_a_redis_that_lost_its_data_is_noticed_and_counted(desk: Desk) -> 
     assert "epochs_lost" not in await desk.store.counters()
     await desk.store.command("FLUSHALL")
     assert await watch() != first
-    assert (await desk.store.counters())["epochs_lost"] == 1
+    assert (await desk.store.counters()).get("epochs_lost") == 1
     assert await desk.store.reserve(limit_per_minute=200, epoch=desk.deps.epoch) > 0, "the last minute's calls count"

@@ -33,12 +33,18 @@ def main(argv: Sequence[str]) -> int:
         rows = asyncio.run(check(settings_only=asked.settings_only))
         answer(rows)
         return 1 if any(row["level"] == "fault" for row in rows) else 0
+    if asked.command in ("connect", "disconnect"):
+        from workers.commands import connect
+        from workers.connect.base import Asked
+
+        wishes = {name: getattr(asked, name) for name in Asked.__slots__ if hasattr(asked, name)}
+        return asyncio.run(connect.run(asked.command, asked.name, Asked(**wishes)))
     from workers.commands import tickets
 
     if asked.action == "list":
         names = ("companyId", "email", "status", "search", "sort", "limit", "offset")
-        return asyncio.run(tickets.list_({name: getattr(asked, name) for name in names}))
-    return asyncio.run(tickets.delete(asked.ids))
+        return asyncio.run(tickets.list_({name: getattr(asked, name) for name in names}, asked.destination))
+    return asyncio.run(tickets.delete(asked.ids, asked.destination))
 
 
 def answer(data: Any) -> None:
@@ -64,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--offset", type=int, default=0)
     deleting = actions.add_parser("delete")
     deleting.add_argument("ids", nargs="+", metavar="_ID")
-    for one in (check, listing, deleting):
+    for one in (listing, deleting):
+        one.add_argument("--destination", help="of the configuration file; the first one when left out")
+    making = commands.add_parser("connect", help="make a helpdesk's webhook")
+    for option in ("--triggers", "--full", "--new-secret"):
+        making.add_argument(option, action="store_true")
+    making.add_argument("--jql")
+    undoing = commands.add_parser("disconnect", help="take away what connect made")
+    for one in (making, undoing):
+        one.add_argument("name", metavar="SOURCE")
+        one.add_argument("--dry-run", action="store_true", help="change nothing")
+    for one in (check, listing, deleting, making, undoing):
         one.add_argument("--json", action="store_true", help="answers are always JSON")
     return parser

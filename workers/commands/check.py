@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import ConfigurationError, StoreError
-from workers.settings import from_env
+from workers.settings import all_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,33 +35,36 @@ async def check(environ: Mapping[str, str] | None = None, *, settings_only: bool
         Rows of `level` (ok, warning, fault), `name`, `sentence`.
     """
     try:
-        settings = from_env(os.environ if environ is None else environ)
+        every = all_from_env(os.environ if environ is None else environ)
     except ConfigurationError as error:
         return [row("fault", "worker settings", fault) for fault in error.faults]
-    rows = [row("warning", "worker settings", warning) for warning in settings.warnings]
-    rows += [row("fault", "worker settings", fault) for fault in settings.missing()]
+    rows = [row("warning", "worker settings", warning) for warning in every[0].warnings]
+    lacking = dict.fromkeys(sentence for settings in every for sentence in settings.missing())
+    rows += [row("fault", "worker settings", fault) for fault in lacking]
     if not rows:
         rows.append(row("ok", "worker settings", "every setting of the worker can be used"))
     if settings_only:
         return rows
-    if settings.api_token:
-        rows.append(await _planhat(settings))
-    return rows + await _helpdesks(settings)
+    for settings in every:
+        if settings.api_token:
+            rows.append(await _planhat(settings, "planhat" if len(every) == 1 else f"planhat {settings.destination}"))
+        rows += await _helpdesks(settings)
+    return rows
 
 
-async def _planhat(settings: WorkerSettings) -> dict[str, str]:
+async def _planhat(settings: WorkerSettings, name: str) -> dict[str, str]:
     from workers.planhat.client import PlanhatClient
 
     if waiting := await reserved(settings):
-        return row("warning", "planhat", f"not asked: {waiting}")
+        return row("warning", name, f"not asked: {waiting}")
     async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=min(settings.timeout_s, 20)) as planhat:
         said = await planhat.probe()
     if said.ok:
-        return row("ok", "planhat", f"{settings.api_url} takes the token")
+        return row("ok", name, f"{settings.api_url} takes the token")
     if said.status == 429 or (said.status or 0) >= 500:
-        return row("warning", "planhat", f"{settings.api_url} answers {said.status}: {said.detail}")
+        return row("warning", name, f"{settings.api_url} answers {said.status}: {said.detail}")
     about = f"{settings.api_url} answers {said.status}" if said.status else f"{settings.api_url} does not answer"
-    return row("fault", "planhat", f"{about}: {said.detail}")
+    return row("fault", name, f"{about}: {said.detail}")
 
 
 async def reserved(settings: WorkerSettings, kind: CallKind = "probe") -> str:

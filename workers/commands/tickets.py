@@ -11,7 +11,7 @@ from gateway.errors import ConfigurationError
 from workers.commands import answer
 from workers.commands.check import reserved
 from workers.planhat.client import PlanhatClient
-from workers.settings import from_process
+from workers.settings import all_from_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,22 +20,28 @@ if TYPE_CHECKING:
     from workers.settings import WorkerSettings
 
 
-def _settings() -> WorkerSettings:
+def _settings(destination: str | None) -> WorkerSettings:
     """
     Read what a call to Planhat needs.
 
+    Args:
+        destination: of the configuration file; the first one when None.
     Raises:
-        ConfigurationError: something is wrong, or there is no token.
+        ConfigurationError: something is wrong, there is no such destination, or no token.
     """
-    settings = from_process()
+    every = all_from_process()
+    settings = next((one for one in every if destination in (None, one.destination)), None)
+    if settings is None:
+        known = ", ".join(one.destination for one in every)
+        raise ConfigurationError(f"There is no destination {destination!r}: known are {known}.")
     if not settings.api_token:
-        raise ConfigurationError("PLANHAT_API_TOKEN is not set: make a Private App in Planhat and give its token.")
+        raise ConfigurationError(f"{settings.token_name} is not set: make a Private App in Planhat and give its token.")
     return settings
 
 
-async def list_(asked: Mapping[str, Any]) -> int:
+async def list_(asked: Mapping[str, Any], destination: str | None = None) -> int:
     """Print the tickets that Planhat shows."""
-    settings = _settings()
+    settings = _settings(destination)
     if waiting := await reserved(settings):
         sys.stderr.write(f"Not asked: {waiting}.\n")
         return 1
@@ -65,9 +71,9 @@ def document(listed: Row) -> dict[str, Any]:
     }
 
 
-async def delete(ids: Sequence[str]) -> int:
+async def delete(ids: Sequence[str], destination: str | None = None) -> int:
     """Delete tickets by Planhat's `_id`, one call each; print what each came to."""
-    settings = _settings()
+    settings = _settings(destination)
     rows = []
     async with PlanhatClient(settings.api_url, settings.api_token, timeout_s=settings.timeout_s) as planhat:
         for ident in ids:

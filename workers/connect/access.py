@@ -2,7 +2,7 @@
 Which connection is meant, where its helpdesk's API is and who we are there, read from the environment.
 
 A name is a source (`zendesk`, with `ZENDESK_...` settings) or a connection of the configuration file. `connect` is the
-one far-bank command that sees a webhook's secret: it gives it to the helpdesk or takes it from there, and keeps nothing.
+one far-bank command that sees a webhook's secret: it gives it to the helpdesk or takes it from there, and keeps none.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from gateway.connections import LINK_SETTING, SECRET_MIN, file_from
 from gateway.errors import ConfigurationError
-from gateway.settings import LINK_SETTING, SECRET_MIN, Reader, file_from
+from gateway.reader import Reader
 from gateway.sources import SOURCES
 from workers.connect.base import Target
 from workers.settings import VENDORS, HelpdeskAccess, all_from_env

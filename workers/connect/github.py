@@ -1,8 +1,9 @@
 """
 GitHub: a webhook of a repository or an organization, for issues and their comments; we choose the secret.
 
-Plan of calls. connect: GET hooks (all pages) -> POST hooks, or PATCH hooks/ID when something differs or the secret is to
-be set. disconnect: GET hooks -> DELETE hooks/ID. All under repos/OWNER/REPO/ or orgs/OWNER/, as GITHUB_ACCOUNT_ID says.
+Plan of calls. connect: GET hooks (all pages) -> POST hooks; PATCH hooks/ID when events
+differ (which drops a secret that is not given again); PATCH hooks/ID/config when the rest differs or to set the secret.
+disconnect: GET hooks -> DELETE hooks/ID. All under repos/OWNER/REPO/ or orgs/OWNER/, as GITHUB_ACCOUNT_ID says.
 
 GitHub calls every webhook `web`, so ours is recognised by its URL alone. It never shows a secret.
 
@@ -70,7 +71,12 @@ def client(target: Target, asked: Asked, transport: httpx.AsyncBaseTransport | N
 
 
 async def connect(desk: Client, target: Target, asked: Asked) -> Report:
-    """Make the webhook what it should be."""
+    """
+    Make the webhook what it should be.
+
+    Raises:
+        ConnectError: events must change and we do not know the secret, which GitHub would then drop.
+    """
     path = _path(target)
     hook = await _ours(desk, path, target)
     secret = secret_to_use(target, asked, exists=hook is not None)
@@ -78,16 +84,23 @@ async def connect(desk: Client, target: Target, asked: Asked) -> Report:
     config: dict[str, Json] = {"url": target.url, "content_type": "json", "insecure_ssl": "0"}
     if secret:
         config["secret"] = secret
-    should: dict[str, Json] = {"active": True, "events": EVENTS, "config": config}
     if hook is None:
-        report = Report("created")
-        await desk.write("POST", path, {"name": "web", **should}, why="create the webhook")
-        report.notes.append("GitHub sends a ping at once: its answer stands under Settings > Webhooks > Recent deliveries.")
-    elif secret or _differs(hook, should):
-        report = Report("updated" if asked.new_secret or _differs(hook, should) else "unchanged")
-        if "secret" not in config and wanted(hook, "config", "secret") is not None:
-            config["secret"] = wanted(hook, "config", "secret")  # a config is replaced whole; stars keep the secret
-        await desk.write("PATCH", f"{path}/{_id(hook)}", should, why="set events, URL and secret")
+        report = Report("created", notes=["GitHub sends a ping at once: see Settings > Webhooks > Recent deliveries."])
+        body: Json = {"name": "web", "active": True, "events": EVENTS, "config": config}
+        await desk.write("POST", path, body, why="create the webhook")
+    elif not _listens(hook):
+        if not secret:
+            raise ConnectError(
+                "The webhook is switched off or lacks events, and GitHub drops its secret when that is changed without "
+                f"it: set {target.secret_name} for this command, or run it with --new-secret. Nothing was changed."
+            )
+        report = Report("updated")
+        body = {"active": True, "events": EVENTS, "config": config}
+        await desk.write("PATCH", f"{path}/{_id(hook)}", body, why="set events and secret")
+    elif secret or any(str(wanted(hook, "config", name)) != value for name, value in config.items()):
+        report = Report("updated")
+        why = "set the secret, which GitHub does not show" if secret else "mend its configuration"
+        await desk.write("PATCH", f"{path}/{_id(hook)}/config", config, why=why)
     else:
         report = Report("unchanged")
     stored(target, secret, report, vendor=VENDOR)
@@ -136,13 +149,9 @@ async def _ours(desk: Client, path: str, target: Target) -> Json:
     raise ConnectError("GitHub's list of webhooks does not end.")
 
 
-def _differs(hook: Json, should: dict[str, Json]) -> bool:
+def _listens(hook: Json) -> bool:
     events = wanted(hook, "events")
-    same = wanted(hook, "active") is True and isinstance(events, list) and set(events) == set(EVENTS)
-    config = should["config"]
-    return not same or any(
-        str(wanted(hook, "config", name)) != value for name, value in config.items() if name != "secret"
-    )
+    return wanted(hook, "active") is True and isinstance(events, list) and set(events) == set(EVENTS)
 
 
 def _id(hook: Json) -> str:

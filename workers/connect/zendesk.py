@@ -91,8 +91,8 @@ PROBE: Final = {"type": "zen:event-type:planhat_gateway.connect_test"}
 
 WORDS: Final = {
     400: "Zendesk does not take it. If it names an event, your account does not offer that one: use --triggers",
-    401: "Zendesk does not know these credentials: check ZENDESK_API_EMAIL and ZENDESK_API_TOKEN, and that token access "
-    "is on (Admin Center > Apps and integrations > APIs)",
+    401: "Zendesk does not know these credentials: check ZENDESK_API_EMAIL and ZENDESK_API_TOKEN, and that token "
+    "access is on (Admin Center > Apps and integrations > APIs)",
     403: "These credentials may not do that: take an API token of an administrator. Trial accounts have at most 10 "
     "webhooks",
     404: "Zendesk has nothing there: check ZENDESK_SUBDOMAIN",
@@ -210,7 +210,7 @@ def _differing(webhook: Json, subscriptions: list[str]) -> dict[str, Json]:
 
 
 def _for_triggers(webhook: Json) -> bool:
-    return wanted(webhook, "subscriptions") == FOR_TRIGGERS
+    return bool(wanted(webhook, "subscriptions") == FOR_TRIGGERS)
 
 
 def _id(row: Json) -> str:
@@ -304,8 +304,8 @@ async def _test(desk: Client, target: Target, ident: str) -> str:
         return "Zendesk's test arrived and its signature was right."
     if status == 401:
         return (
-            "Zendesk's test arrived and was refused (401): the gateway does not have this secret yet. Store it, restart "
-            "the web process, and run this again to see that all is well."
+            "Zendesk's test arrived and was refused (401): the gateway does not have this secret yet. Store it, "
+            "restart the web process, and run this again to see that all is well."
         )
     if status == 404:
         return (

@@ -1,0 +1,1 @@
+"""Setting helpdesks up, against doubles of their set-up APIs."""
