@@ -3,7 +3,7 @@ Look-ups at the helpdesk, beside the flush loop and never in its way.
 
 A ticket that lacks something waits in the lane `lookups`. Here the helpdesk is asked in batches; answers go into the
 cache (people, organizations) or back onto the bridge as a change of their own (a re-read ticket). A failing look-up
-never buries; only "no such ticket" does, and deletes what Planhat holds.
+never buries; only "no such ticket" does, unless it proves a deletion.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ RETRY_CAP_MS: Final = 60_000
 
 @dataclass(slots=True)
 class Ask:
-    """What one connection's tickets want: ids to look up, which tickets wait for them, which of these Planhat holds."""
+    """What one connection's tickets want: ids to look up, which tickets wait for them, which are said to be deleted."""
 
     tickets: dict[str, str] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
     organizations: set[str] = field(default_factory=set)
-    held: set[str] = field(default_factory=set)
+    doomed: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
 
 
@@ -156,8 +156,8 @@ def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
             ask.waiting.add(one.ticket)
             if wants_reread(folded):
                 ask.tickets[one.ticket.removeprefix(prefix)] = one.ticket
-            if folded.state.sent and not folded.state.gone:
-                ask.held.add(one.ticket)
+            if part.life and part.life[1] == "deleted":
+                ask.doomed.add(one.ticket)
         for want in wants(folded):
             (ask.users if want.kind == "user" else ask.organizations).add(want.id)
     return ask
@@ -218,14 +218,14 @@ async def _take(deps: Deps, connection: str, ask: Ask, found: Mapping[str, objec
     """
     Put re-read tickets; what they in turn need looked up is asked for in the same round.
 
-    A ticket that Planhat holds and the helpdesk does not know any more was deleted there.
+    That the helpdesk does not know a ticket proves a deletion which it told before; alone it may be a missing right.
     """
     rules = deps.settings.rules.get(connection)
     payloads = []
     for bare, change in found.items():
         ticket = ask.tickets[bare]
         if not isinstance(change, Change):
-            if ticket not in ask.held:
+            if ticket not in ask.doomed:
                 await _bury_unknown(deps, ticket)
                 ask.waiting.discard(ticket)
                 continue

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.lone import lone
-from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, wants_reread
+from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, unproved, wants_reread
 from gateway.store.room import SLICE
 from workers.batch import Batch, Held, cached, hold, lacking
 from workers.settle import bury, detail_of
@@ -148,7 +148,7 @@ async def prepare(deps: Deps, batch: Batch, *, now_ms: int) -> None:
             continue
         folded = one.folded
         helpdesk = deps.helpdesks.get(one.connection)
-        if one.to_delete:
+        if one.to_delete and not (helpdesk and unproved(folded)):
             deleting.append(one.ticket)
         elif folded.action == "nothing" and not (helpdesk and wants_reread(folded)):
             acks.append(one.ack(folded.state, ttl_s=settings.ticket_memory_ttl_s))

@@ -83,6 +83,12 @@ def wants_reread(folded: Folded) -> bool:
     return folded.action == "upsert" and not folded.complete and not part.reread_us
 
 
+def unproved(folded: Folded) -> bool:
+    """Say that the ticket is to be deleted by a statement without a stamp, which a re-read could prove or disprove."""
+    life = folded.part.life
+    return life is not None and life[1] == "deleted" and not life[0].stamped and wants_reread(folded)
+
+
 def wants(folded: Folded) -> frozenset[Want]:
     """Give the look-ups (people, organizations) that a complete item still lacks."""
     if folded.action != "upsert":

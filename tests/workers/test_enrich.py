@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.change import Change
 from gateway.core.ticket import Company, Person
+from gateway.rules import rules_of
 from gateway.store.pending import Delivery
 from tests.workers.conftest import T0
 from workers import enrich
@@ -244,18 +245,6 @@ async def test_a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_b
     assert desk.tickets["zendesk:1"]["status"] == "closed"
 
 
-async def test_a_ticket_that_planhat_holds_and_the_helpdesk_lost_is_deleted(desk: Desk, helpdesk: Helpdesk) -> None:
-    await desk.put(at=0)
-    await desk.settle()
-    await desk.put(at=8, fields={}, thin=True, complete=False, creation=False)
-    await desk.flush()
-    await enrich_once(desk.deps, "zendesk")
-    await desk.flush()
-    await desk.delete()
-    assert desk.tickets == {}
-    assert await desk.dead() == {}
-
-
 @pytest.mark.parametrize(("wish", "status"), [("close", "closed"), ("ignore", "open")])
 async def test_a_deletion_that_a_re_read_shows_becomes_what_the_connection_wishes(desk, helpdesk, wish, status):
     desk.deps.settings = replace(desk.deps.settings, on_delete={"zendesk": wish})
@@ -294,3 +283,61 @@ async def test_a_ticket_of_which_too_little_is_known_is_read_anew_before_it_is_b
     await desk.settle()
     assert desk.tickets["zendesk:1"]["title"] == "Read anew"
     assert await desk.dead() == {}
+
+
+# ------------------------------------------------------------------------------------- a connection's rules, by re-reading
+def ruled(desk: Desk, **table: object) -> None:
+    made = rules_of({"source": "zendesk", **table})
+    assert made is not None
+    desk.settings(rules={"zendesk": made})
+
+
+async def test_a_ticket_that_the_rules_leave_out_is_let_go_once_it_was_read(desk: Desk, helpdesk: Helpdesk) -> None:
+    ruled(desk, only={"statuses": ["solved"]})
+    helpdesk.records["1"] = record()
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.put("zendesk:2")
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    view = await desk.store.look()
+    assert set(desk.tickets) == {"zendesk:2"}
+    assert (view.pending, view.lookups, await desk.dead()) == (0, 0, {})
+
+
+async def test_a_status_that_was_read_is_renamed(desk: Desk, helpdesk: Helpdesk) -> None:
+    ruled(desk, status={"open": "working"})
+    helpdesk.records["1"] = record()
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["status"] == "working"
+
+
+async def test_a_deletion_that_was_read_closes_past_the_filter_of_statuses(desk: Desk, helpdesk: Helpdesk) -> None:
+    ruled(desk, only={"statuses": ["open"]})
+    desk.settings(on_delete={"zendesk": "close"})
+    await desk.put(at=0)
+    await desk.settle()
+    helpdesk.records["1"] = Change("zendesk:1", "zendesk", updated_at_ms=T0 + 9000, life="deleted", reread=True)
+    await desk.put(at=8, fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["status"] == "closed"
+
+
+async def test_an_undated_deletion_is_proved_by_a_re_read_before_it_is_carried_out(
+    desk: Desk, helpdesk: Helpdesk
+) -> None:
+    helpdesk.records["1"] = replace(record(), life="live")
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(fields={}, updated_at_ms=None, life="deleted", complete=False, creation=False)
+    await desk.flush()
+    assert (await desk.store.look()).deletes == 0
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    await desk.delete()
+    assert desk.tickets["zendesk:1"]["title"] == "Read anew"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from workers.helpdesks import open_helpdesks
 
 if TYPE_CHECKING:
     from tests.workers.conftest import Desk
+    from workers.deps import Deps
 
 CREDENTIALS = {
     "ZENDESK_SUBDOMAIN": "heronquay",
@@ -74,3 +76,27 @@ async def test_a_redis_that_lost_its_data_is_noticed(desk: Desk) -> None:
     assert await watch() != first
     assert (await desk.store.counters()).get("epochs_lost") == 1
     assert await desk.store.reserve(limit_per_minute=200, epoch=desk.deps.epoch) > 0, "the last minute's calls count"
+
+
+async def test_a_job_of_one_destination_that_hangs_takes_no_other_s_turn(desk: Desk) -> None:
+    done: list[str] = []
+    hangs = asyncio.Event()
+
+    async def work(deps: Deps) -> int:
+        if deps.settings.destination == "slow":
+            await hangs.wait()
+        if deps.settings.destination == "broken":
+            raise ZeroDivisionError
+        done.append(deps.settings.destination)
+        return 0
+
+    every = [
+        replace(desk.deps, settings=replace(desk.deps.settings, destination=name))
+        for name in ("slow", "broken", "quick")
+    ]
+    running = asyncio.ensure_future(main._job(work)({"deps": every}))
+    await asyncio.sleep(0.05)
+    assert done == ["quick"]
+    hangs.set()
+    await running
+    assert done == ["quick", "slow"]

@@ -120,6 +120,7 @@ class Client:
         vendor: its name for sentences.
         base_url: from the settings; no address from an answer is ever followed.
         words: status -> what it means here and what to do, for the statuses that have a usual cause.
+        answers: statuses beside 2xx that bring an answer to read (GraphQL's errors).
         hidden: secrets that must not appear in `calls` or in a sentence.
         dry_run: make no writing call.
         transport: instead of the network, in tests.
@@ -133,6 +134,7 @@ class Client:
         auth: httpx.Auth,
         words: Mapping[int, str],
         headers: Mapping[str, str] | None = None,
+        answers: Sequence[int] = (),
         hidden: Sequence[str] = (),
         dry_run: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -141,6 +143,7 @@ class Client:
         self.dry_run = dry_run
         self.vendor = vendor
         self._words = words
+        self._answers = answers
         self._hidden = [one for one in hidden if one]
         self._base_url = base_url
         self._http = httpx.AsyncClient(
@@ -214,7 +217,7 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             detail = f"{type(error).__name__}: {str(error)[:200]}"
             raise ConnectError(f"{self.vendor} ({self._base_url}) cannot be reached ({detail}).") from None
-        if not 200 <= status < 300:
+        if not 200 <= status < 300 and status not in self._answers:
             raise Refused(status, self._sentence(status, headers, raw))
         if not raw.strip():
             return None
@@ -249,7 +252,7 @@ class Client:
         if 300 <= status < 400:
             return f"{self.vendor} ({self._base_url}) redirects ({status}), which is not followed: check the address."
         words = self._words.get(status)
-        return f"{words} ({status}){tail}" if words else f"{self.vendor} answers {status}.{tail}"
+        return f"{words} ({status}).{tail}" if words else f"{self.vendor} answers {status}.{tail}"
 
 
 def made_secret() -> str:

@@ -53,7 +53,6 @@ UPDATE: Final = (
 DELETE: Final = "mutation Delete($id: String!) { webhookDelete(id: $id) { success } }"
 
 WORDS: Final = {
-    400: "Linear does not take it",
     401: "Linear does not know the key: check LINEAR_API_TOKEN (Settings > Security & access > Personal API keys)",
     403: "The key may not manage webhooks: a workspace admin's is needed, or an OAuth token with the scope admin",
 }
@@ -79,6 +78,7 @@ def client(target: Target, asked: Asked, transport: httpx.AsyncBaseTransport | N
         access.base_url,
         auth=Key(access.secret),
         words=WORDS,
+        answers=(400,),
         hidden=(access.secret, target.secret),
         dry_run=asked.dry_run,
         transport=transport,
