@@ -21,7 +21,7 @@ from tests.sources.samples import names, outcome, read, request_of
 
 CASES = [(source, name) for source in SOURCES for name in names(source)]
 LEFT_OUT = "the connection's rules leave this ticket out"
-ROW = {"sourceId": "BW-1", "title": "Gate code", "status": "Open", "email": "eskil@kestrel.example", "tags": ["B2B"]}
+ROW: dict[str, Any] = {"sourceId": "BW-1", "title": "Gate code", "status": "Open", "email": "eskil@kestrel.example", "tags": ["B2B"]}
 EVENT = {"type": "ticket.upserted", "timestamp": "2026-10-14T09:45:02Z"}
 
 
@@ -281,8 +281,8 @@ def test_all_that_only_names_must_hold():
 
 # ---------------------------------------------------------------------------------------------------------- status map
 def test_the_status_map_renames_the_status_and_the_history():
-    row = ROW | {"status": "HOLD", "history": [{"status": "Hold", "time": "2026-10-14T08:00:00Z"}]}
-    row["history"].append({"status": "new", "time": "2026-10-14T07:00:00Z"})
+    seen = [("Hold", "2026-10-14T08:00:00Z"), ("new", "2026-10-14T07:00:00Z")]
+    row = ROW | {"status": "HOLD", "history": [{"status": status, "time": time} for status, time in seen]}
     heard: list[str] = []
     (change,) = normalized("generic", generic(row), {"status": {"Hold": "on-hold"}}, heard).changes
     assert change.fields["status"] == "on-hold"
@@ -519,7 +519,7 @@ def test_of_salesforce_s_notifications_each_stands_for_itself():
 
 
 def test_of_our_own_items_each_stands_for_itself_and_bare():
-    rows = [ROW, ROW | {"sourceId": "BW-2", "custom": {"tier": 2}}]
+    rows: list[dict[str, Any]] = [ROW, ROW | {"sourceId": "BW-2", "custom": {"tier": 2}}]
     for body in (generic(*rows), EVENT | {"data": [rows[1]]}):
         found = normalized("generic", body, {"only": {"when": "data.custom.tier"}})
         assert tickets(found) == ["d:BW-2"]

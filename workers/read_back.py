@@ -13,6 +13,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
+from gateway.core.state import UnknownState
+from gateway.core.state import read as read_state
 from gateway.sources.reading import instant_ms
 from gateway.store.pending import Delivery
 
@@ -30,6 +32,8 @@ PAGE_ROWS: Final = 5_000
 PAGES_MAX: Final = 2
 AT_ONCE: Final = 1_000
 AGAIN_MS: Final = 120_000
+TRIES_MAX: Final = 10
+UNLISTED_TTL_S: Final = 3_600
 
 
 async def newest(
@@ -101,8 +105,35 @@ async def read_back(deps: Deps) -> int:
     seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
     await know_history(deps, seen)
     await deps.store.leave("unread", sorted(seen))
-    await deps.store.park("unread", sorted(names - seen.keys()), (await deps.store.now_ms()) + AGAIN_MS)
+    await _again_or_never(deps, sorted(names - seen.keys()))
     return len(seen)
+
+
+async def _again_or_never(deps: Deps, unlisted: Sequence[str]) -> None:
+    """
+    Ask again later for tickets that the list does not show, but not for ever: each asking costs quota.
+
+    One that is gone, or whose history is known meanwhile, needs no asking; the next send of any other asks anew.
+    """
+    misses = dict(zip(unlisted, await deps.store.cache_get("planhat", "unlisted", unlisted), strict=True))
+    tries = {ticket: int(raw or b"0") + 1 for ticket, raw in misses.items()}
+    over = [
+        ticket
+        for ticket, raw in zip(unlisted, await deps.store.states(unlisted), strict=True)
+        if tries[ticket] >= TRIES_MAX or _needless(raw)
+    ]
+    again = {ticket: b"%d" % tries[ticket] for ticket in tries.keys() - set(over)}
+    await deps.store.leave("unread", over)
+    await deps.store.cache_set("planhat", "unlisted", again, UNLISTED_TTL_S)
+    await deps.store.park("unread", sorted(again), (await deps.store.now_ms()) + AGAIN_MS)
+
+
+def _needless(raw: bytes | None) -> bool:
+    try:
+        state = read_state(raw)
+    except UnknownState:
+        return False
+    return state is not None and (state.gone or state.history_known)
 
 
 def _sightings(row: Row) -> tuple[tuple[int, str], ...]:

@@ -236,6 +236,9 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
         return
     settings = deps.settings
     ttl_s, lease_ms = settings.ticket_memory_ttl_s, deps.call_lease_ms
+    unknown = [one for one in acked if one.history_open] if settings.history == "full" else []
+    if unknown:  # before the ack: whoever dies right after it leaves nobody behind who would ask for these histories
+        await deps.store.park("unread", sorted(one.ticket for one in unknown), await deps.store.now_ms())
     ended = [one.ack_sent(outcome.ids.get(one.ticket), ttl_s=ttl_s, lease_ms=lease_ms) for one in acked]
     await deps.store.ack(token, ended)
     believed_new = sum(1 for one in acked if one.new)
@@ -245,20 +248,15 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
             extra={"created_count": outcome.created, "believed_new": believed_new},
         )
         await deps.store.count({"drift_created": outcome.created - believed_new})
-    if settings.history != "full":
-        return
-    unknown = [one for one in acked if one.history_open]
     all_created = outcome.created == calls_items
-    created = [one for one in unknown if all_created or one.ticket in outcome.created_ids]
-    rest = {one.ticket for one in unknown} - {one.ticket for one in created}
+    created = sorted(one.ticket for one in unknown if all_created or one.ticket in outcome.created_ids)
     try:
-        await know_history(deps, {one.ticket: () for one in created})
+        await know_history(deps, dict.fromkeys(created, ()))
     except StoreUnavailable as error:
         if error.kind != "oom":
             raise
-        rest |= {one.ticket for one in created}  # a full Redis takes no changes in, but must be emptied all the same
-    if rest:
-        await deps.store.park("unread", sorted(rest), await deps.store.now_ms())
+        return  # a full Redis takes no changes in, but must be emptied all the same; the listing will tell
+    await deps.store.leave("unread", created)
 
 
 async def bury(deps: Deps, token: str, burials: Sequence[Burial]) -> None:

@@ -178,6 +178,9 @@ class Source(Protocol):
     name: str
     """The folder name under samples/, also the prefix of its settings in upper case."""
 
+    signed: str
+    """How its webhooks are signed, a few words for people; "with a time" where a copy is worth nothing later."""
+
     methods: tuple[str, ...]
     """HTTP methods besides POST that a handshake needs, such as ("OPTIONS",)."""
 

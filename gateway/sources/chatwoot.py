@@ -36,6 +36,7 @@ class ChatwootSource(Ordinary):
     """The adapter; see the module."""
 
     name = "chatwoot"
+    signed = "HMAC-SHA256, with a time"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """

@@ -48,6 +48,7 @@ class FrontSource(Ordinary):
     """The adapter; see the module."""
 
     name = "front"
+    signed = "HMAC-SHA256, with a time"
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:
         """

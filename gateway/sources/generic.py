@@ -33,6 +33,7 @@ class _Generic:
     """The adapter; see the module's docstring."""
 
     name = "generic"
+    signed = "HMAC-SHA256, with a time"
     methods: tuple[str, ...] = ("OPTIONS",)
     content_types: tuple[str, ...] = ("application/json", STRUCTURED, BATCH)
 

@@ -50,6 +50,7 @@ class _GitHub(Ordinary):
     """The adapter; see the module's docstring."""
 
     name = "github"
+    signed = "HMAC-SHA256"
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:
         """

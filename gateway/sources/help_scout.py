@@ -49,6 +49,7 @@ class HelpScoutSource(Ordinary):
     """The adapter; see the module."""
 
     name = "help_scout"
+    signed = "HMAC-SHA1"
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:
         """Answer the test event, whose body is an example and no ticket; signed like any other."""

@@ -49,6 +49,7 @@ class HubSpotSource(Ordinary):
     """The adapter; see the module."""
 
     name = "hubspot"
+    signed = "HMAC-SHA256, with a time"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """

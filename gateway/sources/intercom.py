@@ -47,6 +47,7 @@ class IntercomSource(Ordinary):
     """The adapter; see the module."""
 
     name = "intercom"
+    signed = "HMAC-SHA1"
     methods: tuple[str, ...] = ("HEAD",)
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002

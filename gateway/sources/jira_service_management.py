@@ -39,6 +39,7 @@ class JiraSource(Ordinary):
     """The adapter; see the module."""
 
     name = "jira_service_management"
+    signed = "HMAC-SHA256"
 
     def check_secret(self, secret: str, auth: Auth) -> str | None:
         """A person types Jira's secret, and Jira takes blanks within it."""

@@ -33,6 +33,7 @@ class KustomerSource(Ordinary):
     """The adapter; see the module."""
 
     name = "kustomer"
+    signed = "HMAC-SHA256"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:  # noqa: ARG002
         """

@@ -54,6 +54,7 @@ class _Linear(Ordinary):
     """The adapter; see the module's docstring."""
 
     name = "linear"
+    signed = "HMAC-SHA256, with a time"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """

@@ -83,7 +83,7 @@ def check_body(
 
 
 class Ordinary:
-    """Everything but `name`, `verify` and `normalize`."""
+    """Everything but `name`, `signed`, `verify` and `normalize`."""
 
     methods: tuple[str, ...] = ()
     content_types: tuple[str, ...] = ("application/json",)
@@ -111,6 +111,8 @@ class Ordinary:
 
 class Shown(Ordinary):
     """A sender that signs nothing: `signature` and `bearer` mean the same."""
+
+    signed = "not: the secret is shown"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:  # noqa: ARG002
         """

@@ -55,6 +55,7 @@ class _Plain(Ordinary):
     """The adapter; see the module's docstring."""
 
     name = "plain"
+    signed = "HMAC-SHA256, with a time"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """

@@ -45,6 +45,7 @@ class _Pylon(Ordinary):
     """The adapter; see the module's docstring."""
 
     name = "pylon"
+    signed = "HMAC-SHA256"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:  # noqa: ARG002
         """

@@ -56,6 +56,7 @@ class ZammadSource(Ordinary):
     """The adapter; see the module."""
 
     name = "zammad"
+    signed = "HMAC-SHA1"
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:  # noqa: ARG002
         """

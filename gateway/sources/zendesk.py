@@ -47,6 +47,7 @@ class ZendeskSource:
     """The adapter; see the module."""
 
     name = "zendesk"
+    signed = "HMAC-SHA256, with a time"
     methods: tuple[str, ...] = ()
     content_types: tuple[str, ...] = ("application/json",)
 

@@ -48,6 +48,7 @@ class _ZohoDesk(Ordinary):
     """The adapter; see the module's docstring."""
 
     name = "zoho_desk"
+    signed = "RSA, with a time"
     methods: tuple[str, ...] = ("GET",)
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gateway.core.change import FRAME_HEAD_BYTES
 from gateway.store.records import Ack, Burial, Claimed, Loaded
 from gateway.store.room import SLICE, Room, number, slices, whole
 
@@ -21,7 +20,6 @@ ASIDE_MS: Final = 600_000
 
 SETTLE_SLICE: Final = 500
 _ACK_HEAD: Final = struct.Struct(">IIIB")
-_FRAME_HEAD: Final = struct.Struct(">IQ")
 _ACKED: Final = ("gone", "acked", "resend")
 _BURIED: Final = ("gone", "buried", "full")
 
@@ -214,17 +212,17 @@ class Leases(Room):
             before_us: those whose first frame arrived later (Unix µs) are left out.
         Returns:
             The next cursor (0 at the end) and the tickets; one may come twice.
+        Keys:
+            due, change:<ticket>.
         """
-        following, rows = await self.command("ZSCAN", self.keys.due, cursor, "COUNT", count)
+        keys = self.keys
+        following, rows = await self.command("ZSCAN", keys.due, cursor, "COUNT", count)
         tickets = [ticket.decode() for ticket, _ in rows]
-        if not tickets:
-            return int(following), []
-        changes = [self.keys.change(ticket) for ticket in tickets]
-        sizes = [("STRLEN", key) for key in changes]
-        heads = [("GETRANGE", key, 0, FRAME_HEAD_BYTES - 1) for key in changes]
-        found = await self.commands([*sizes, *heads])
-        both = zip(tickets, found[: len(tickets)], found[len(tickets) :], strict=True)
-        return int(following), [ticket for ticket, size, head in both if _grown(size, head, before_us)]
+        found: list[str] = []
+        for part in slices(tickets):
+            grown = await self.scripts.run("grown", [*map(keys.change, part)], [before_us])
+            found += [part[index - 1] for index in grown]
+        return int(following), found
 
     async def compact(self, token: str, ticket: str, cut: int, frame: bytes) -> bool:
         """Replace the first `cut` bytes by one whole frame, give the ticket back; False when it is no longer ours."""
@@ -233,14 +231,6 @@ class Leases(Room):
             "compact", [keys.due, keys.lease, keys.change(ticket)], [token, ticket, cut, whole(frame)]
         )
         return bool(done)
-
-
-def _grown(size: int, head: bytes, before_us: int) -> bool:
-    """Say whether more follows the first frame, whose head is given, and whether that one is old enough."""
-    if size <= FRAME_HEAD_BYTES:
-        return False
-    length, arrival_us = _FRAME_HEAD.unpack(head)
-    return size > FRAME_HEAD_BYTES + int(length) and int(arrival_us) < before_us
 
 
 def _claimed(tickets: list[bytes], doubts: list[Any]) -> list[Claimed]:

@@ -1,4 +1,4 @@
-"""What the doubles have in common: they note every request, and refuse wrong credentials and fields they do not know."""
+"""What the doubles have in common: they note every request, and refuse wrong credentials and unknown fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 
 class Double:
-    """Subclasses give `routes` and `known(request)`; each handler calls `body` or `query`, which refuse what is unknown."""
+    """Subclasses give routes and `known`; each handler calls `body` or `query`, which refuse what is unknown."""
 
     unauthorized: tuple[int, Any] = (401, {"error": "unauthorized"})
 

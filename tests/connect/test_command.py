@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OURS = tuple(f"{source.upper()}_" for source in SOURCES) + ("PUBLIC_", "GATEWAY_", "PLANHAT_", "REDIS_", "BATCH_")
+OURS = (*(f"{source.upper()}_" for source in SOURCES), "PUBLIC_", "GATEWAY_", "PLANHAT_", "REDIS_", "BATCH_")
 
 
-def run(*arguments: str, code: int = 0, **env: str) -> Any:
+def run(*arguments, code=0, **env) -> Any:
     unset = {name: None for name in os.environ if name.startswith(OURS)}
     said = CliRunner(env={**unset, **env}).invoke(cli, [*arguments])
     assert said.exit_code == code, (said.output, said.exception)
@@ -107,7 +107,9 @@ def test_what_is_missing_or_cannot_be_is_said(arguments, env, code, sentence):
     assert said.stdout == ""
 
 
-@pytest.mark.parametrize("address", ["https://a.example?x=1", "gateway.acme.example", "https://user@a.example", "ftp://a.b"])
+@pytest.mark.parametrize(
+    "address", ["https://a.example?x=1", "gateway.acme.example", "https://user@a.example", "ftp://a.b"]
+)
 async def test_an_address_that_no_helpdesk_should_call_is_refused(address):
     with pytest.raises(ConfigurationError, match="PUBLIC_URL"):
         await go("connect", "freshdesk", Double(), {}, public=address)
@@ -149,7 +151,7 @@ async def test_a_connection_of_the_configuration_file_is_set_up_by_its_name(tmp_
     assert (hook["endpoint"], hook["name"]) == (f"{PUBLIC}/webhooks/emea", "planhat-gateway emea")
     assert said["settings"] == {"EMEA_SECRET": desk.secrets[hook["id"]]}
     assert (await go("disconnect", "emea", desk, {**env, **said["settings"]}))["outcome"] == "deleted"
-    with pytest.raises(ConfigurationError, match=r"connections\.press\.api|GITHUB_API_TOKEN"):
+    with pytest.raises(ConfigurationError, match=r"^GITHUB_API_TOKEN: set it"):
         await go("connect", "press", desk, env)
     with pytest.raises(ConfigurationError, match="emea, press"):
         await go("connect", "apac", desk, env)

@@ -29,10 +29,9 @@ class GitHub(Double):
     unauthorized = (401, {"message": "Bad credentials"})
 
     def __init__(self) -> None:
-        methods = {"methods": ["GET", "POST"]}
         super().__init__(
-            Route("/repos/{owner}/{repo}/hooks", self.hooks_of, **methods),
-            Route("/orgs/{owner}/hooks", self.hooks_of, **methods),
+            Route("/repos/{owner}/{repo}/hooks", self.hooks_of, methods=["GET", "POST"]),
+            Route("/orgs/{owner}/hooks", self.hooks_of, methods=["GET", "POST"]),
             Route("/repos/{owner}/{repo}/hooks/{id}", self.hook, methods=["PATCH", "DELETE"]),
             Route("/orgs/{owner}/hooks/{id}", self.hook, methods=["PATCH", "DELETE"]),
             Route("/repos/{owner}/{repo}/hooks/{id}/config", self.config, methods=["PATCH"]),

@@ -125,7 +125,7 @@ async def test_one_that_was_switched_off_is_named(desk):
 
 async def test_hand_made_ones_and_those_of_another_gateway_are_left_alone(desk):
     foreign(desk, URL)
-    with pytest.raises(ConnectError, match="Pager.*by hand"):
+    with pytest.raises(ConnectError, match=r"Pager.*by hand"):
         await go("connect", JIRA, desk, ENV)
     assert (await go("disconnect", JIRA, desk, ENV))["outcome"] == "absent"
     assert desk.writes == []

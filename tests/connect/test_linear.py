@@ -51,7 +51,9 @@ class Linear(Double):
             return JSONResponse(self.refuse)
         query, variables = asked["query"], asked.get("variables", {})
         assert query.count("{") == query.count("}")
-        name = next(one for one in ("webhooks", "webhookCreate", "webhookUpdate", "webhookDelete") if f"{one}(" in query)
+        name = next(
+            one for one in ("webhooks", "webhookCreate", "webhookUpdate", "webhookDelete") if f"{one}(" in query
+        )
         declared = set(re.findall(r"\$(\w+):", query))
         assert declared == variables.keys(), "every variable is declared and given"
         if name == "webhooks":
@@ -61,7 +63,7 @@ class Linear(Double):
         return JSONResponse({"data": {name: getattr(self, name)(**variables)}})
 
     def page(self, query: str, after: str | None) -> dict[str, Any]:
-        wanted = set(re.findall(r"\w+", query.split("nodes {")[1].split("pageInfo")[0]))
+        wanted = set(re.findall(r"\w+", query.partition("nodes {")[2].partition("pageInfo")[0]))
         assert wanted <= FIELDS
         at = int(after or 0)
         nodes = [{name: hook.get(name) for name in wanted} for hook in list(self.hooks.values())[at : at + 2]]

@@ -40,7 +40,13 @@ async def test_freshdesk_s_rules_are_told_with_url_header_body_and_a_secret(nobo
     said = await go("connect", "freshdesk", nobody, {})
     told = "\n".join(said["steps"])
     assert said["outcome"] == "steps" and said["calls"] == []
-    for part in (f"{PUBLIC}/webhooks/freshdesk", "X-Webhook-Secret", "Ticket Creation", "Ticket Updates", "execute all"):
+    for part in (
+        f"{PUBLIC}/webhooks/freshdesk",
+        "X-Webhook-Secret",
+        "Ticket Creation",
+        "Ticket Updates",
+        "execute all",
+    ):
         assert part in told
     secret = said["settings"]["FRESHDESK_WEBHOOK_SECRET"]
     assert len(secret) == MADE and secret not in told
@@ -77,7 +83,9 @@ async def test_apps_are_set_up_in_their_pages(nobody, source, topic):
     assert said["settings"] == {}
 
 
-@pytest.mark.parametrize("name", [*steps.TICKETS.split(", "), *steps.CONVERSATIONS.split(", "), *steps.PROPERTIES.split(", ")])
+@pytest.mark.parametrize(
+    "name", [*steps.TICKETS.split(", "), *steps.CONVERSATIONS.split(", "), *steps.PROPERTIES.split(", ")]
+)
 def test_each_topic_stands_in_the_documents(name):
     assert f"`{name}`" in README
 

@@ -35,7 +35,7 @@ TRIGGER = {"title": str, "active": bool, "conditions": dict, "actions": list, "d
 
 
 class Zendesk(Double):
-    """`https://acme.zendesk.com/api/v2`: cursor pages of three; the secret exists only after creation; a kind is for life."""
+    """`https://acme.zendesk.com/api/v2`: pages of three; a secret only after creation; a kind is for life."""
 
     unauthorized = (401, {"error": "Couldn't authenticate you"})
 
@@ -170,7 +170,9 @@ async def test_every_event_that_it_subscribes_to_stands_in_the_documents():
 
 
 async def test_the_documents_show_the_bodies_that_it_gives_to_triggers():
-    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", README.split("## Freshdesk")[0], re.DOTALL)]
+    blocks = [
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", README.split("## Freshdesk")[0], re.DOTALL)
+    ]
     assert blocks == [zendesk.THIN, zendesk.FULL]
 
 
@@ -246,7 +248,7 @@ async def test_the_kind_of_a_webhook_is_for_life(desk, triggers):
 
 async def test_a_webhook_to_our_url_that_somebody_made_stops_it(desk):
     hand_made(desk)
-    with pytest.raises(ConnectError, match="Somebody's.*by hand"):
+    with pytest.raises(ConnectError, match=r"Somebody's.*by hand"):
         await go("connect", "zendesk", desk, ENV)
     assert desk.writes == []
 
@@ -360,7 +362,9 @@ async def test_the_body_of_the_test_means_nothing_to_the_gateway(desk):
     ],
 )
 async def test_a_refusal_says_what_to_do(desk, status, sentence):
-    desk.next["GET /api/v2/webhooks"] = Refusal(status, {"error": "x"}, {"retry-after": "7", "location": "https://e.example"})
+    desk.next["GET /api/v2/webhooks"] = Refusal(
+        status, {"error": "x"}, {"retry-after": "7", "location": "https://e.example"}
+    )
     with pytest.raises(ConnectError, match=sentence):
         await go("connect", "zendesk", desk, ENV)
 
@@ -383,3 +387,15 @@ async def test_an_event_that_the_account_does_not_have_leads_to_triggers(desk):
     desk.next["POST /api/v2/webhooks"] = Refusal(400, {"errors": [{"title": "unknown event ola_policy_changed"}]})
     with pytest.raises(ConnectError, match=r"use --triggers.*ola_policy_changed"):
         await go("connect", "zendesk", desk, ENV)
+
+
+@pytest.mark.parametrize("status, outcome", [(404, "deleted"), (500, None)])
+async def test_what_somebody_deleted_meanwhile_is_fine_and_a_failure_is_not(desk, status, outcome):
+    await go("connect", "zendesk", desk, ENV)
+    (ident,) = desk.hooks
+    desk.next[f"DELETE /api/v2/webhooks/{ident}"] = Refusal(status, {"error": "x"})
+    if outcome:
+        assert (await go("disconnect", "zendesk", desk, ENV))["outcome"] == outcome
+    else:
+        with pytest.raises(ConnectError, match="answers 500"):
+            await go("disconnect", "zendesk", desk, ENV)

@@ -180,6 +180,8 @@ class Proxy:
             if len(link.writers) == 1:
                 self.counts["unreachable"] += 1
             link.reset()
+        except asyncio.CancelledError:  # by `close` only; asyncio would report a cancelled connection as an error
+            return
         finally:
             for one in link.writers:
                 one.close()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CANARY: Final = "canary-5e1f"
 MAIL: Final = f"{CANARY}@leak.example"
 TOLERANCE_S: Final = 300
+HOSTS: Final = re.compile(rb"(?<=\n)host: [^\r]*\r\n", re.IGNORECASE)
+EXPIRY_S: Final = 3_600
+"""More than a proof lasts that names its own end."""
 
 
 class Attacker:
@@ -106,11 +109,14 @@ class Attacker:
 
     def other_time(self) -> Shot:
         """A proof of another time: stale, early, or an old one under a fresh time."""
-        target, request = self._any([target for target in self.targets if target.dated])
-        far_s = TOLERANCE_S + 30 + self.luck.choice((1.0, 1e3, 1e6)) * self.luck.random()
+        target = self.luck.choice([target for target in self.targets if target.dated])
+        request = self._varied(self.luck.choice([request for request in target.requests if target.ages(request)]))
+        signer = target.signer
+        least_s = TOLERANCE_S + 30 if signer.moment or signer.dates else EXPIRY_S
+        far_s = least_s + self.luck.choice((1.0, 1e3, 1e6)) * self.luck.random()
         off_s = far_s if self.luck.random() < 0.3 else -far_s
         signed = target.signed(request, at_s=time.time() + off_s)
-        moment = target.signer.moment
+        moment = signer.moment
         if moment and self.luck.random() < 0.4:
             fresh = dict(target.signed(request).headers)
             signed = replace(signed, headers=tuple({**dict(signed.headers), moment: fresh[moment]}.items()))
@@ -120,9 +126,9 @@ class Attacker:
         """What another source has signed, whole or moved into this one's header."""
         target, request = self._any()
         other = self.luck.choice([one for one in self.targets if one is not target])
-        proved = other.signer.headers(other.signer.secrets[0], request.body, time.time())
+        proved = other.proof(other.signer.secrets[0], request.body, time.time())
         if self.luck.random() < 0.5:
-            ours = target.signer.headers(target.signer.secrets[0], request.body, time.time())
+            ours = target.proof(target.signer.secrets[0], request.body, time.time())
             proved = {**ours, target.signer.proof: proved[other.signer.proof]}
         headers = [*request.headers, *proved.items()]
         return Shot("signed by another connection", wire(request, target.path, headers), signed=True)
@@ -138,10 +144,11 @@ class Attacker:
     def proof_changed(self) -> Shot:
         """A good proof of which something inside is another."""
         target, request = self._any()
-        headers = dict(target.signed(request).headers)
+        signed = target.signed(request)
+        headers = dict(signed.headers)
         name = self.luck.choice(target.signer.needed)
         headers[name] = self._changed(headers[name])
-        return Shot("proof changed", wire(request, target.path, list(headers.items())))
+        return Shot("proof changed", wire(signed, target.path, list(headers.items())), alone=name == "host")
 
     def _changed(self, value: str) -> str:
         run = max(re.finditer(r"[A-Za-z0-9+/_-]+", value), key=lambda found: len(found.group()))
@@ -166,7 +173,7 @@ class Attacker:
             headers = [pair for pair in signed.headers if pair[0] != name]
         else:
             headers = [*signed.headers, (name, self.luck.choice((value, value[:-1] + "x", "", CANARY)))]
-        return Shot("proof lacking or doubled", wire(signed, target.path, headers))
+        return Shot("proof lacking or doubled", wire(signed, target.path, headers), alone=name == "host")
 
     def proof_of_garbage(self) -> Shot:
         """No proof at all, where proofs are looked for, and claims that prove nothing."""
@@ -185,8 +192,9 @@ class Attacker:
                 "null",
             )
         )
-        names_ = (*target.signer.needed, "authorization", "x-webhook-secret", "x-api-key")
-        chosen = self.luck.sample(names_, k=self.luck.randrange(1, min(4, len(names_))))
+        needed = [name for name in target.signer.needed if name != "host"]
+        places = list(dict.fromkeys((*needed, "authorization", "x-webhook-secret", "x-api-key")))
+        chosen = self.luck.sample(places, k=self.luck.randrange(1, 4))
         claims = [("x-forwarded-for", "127.0.0.1"), ("forwarded", f"for=127.0.0.1;by={MAIL}"), ("user-agent", MAIL)]
         kept = [pair for pair in request.headers if pair[0] not in chosen]
         asked = replace(
@@ -270,8 +278,8 @@ class Attacker:
                 lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + luck.randbytes(40),
                 lambda: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                 lambda: whole.replace(b"\r\n", b"\n"),
-                lambda: whole.replace(b"Host: gate.example\r\n", b""),
-                lambda: whole.replace(b"Host: gate.example", b"Host: a\r\nHost: b"),
+                lambda: HOSTS.sub(b"", whole),
+                lambda: HOSTS.sub(b"Host: a\r\nHost: b\r\n", whole),
                 lambda: whole.replace(b"Content-Length: ", b"Content-Length: +"),
                 lambda: whole.replace(b"Content-Length: ", b"Content-Length: 3\r\nContent-Length: "),
                 lambda: whole.replace(b"Content-Length: ", b"Transfer-Encoding: chunked\r\nContent-Length: "),

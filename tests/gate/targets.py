@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.sources import SOURCES
 from gateway.sources.base import Connection, Normalized, Request
 from tests.sources.samples import expected_of, names, read, request_of
-from tests.sources.signers import SIGNERS, sign
+from tests.sources.signers import SIGNERS, dated, sign
 
 if TYPE_CHECKING:
     from tests.sources.signers import Signer
 
 Headers = list[tuple[str, str]]
+HOST = "gate.example"
+BLANKS = b" \n\t"
 
 
 class Shot(NamedTuple):
@@ -37,8 +39,10 @@ class Shot(NamedTuple):
 def wire(request: Request, path: str, headers: Headers | None = None) -> bytes:
     """Write a request as bytes, its length told rightly; a header that the wire cannot carry goes as UTF-8."""
     target = f"{path}?{request.query}" if request.query else path
-    lines = [f"{request.method} {target} HTTP/1.1", "Host: gate.example"]
-    lines += [f"{name}: {value}" for name, value in (request.headers if headers is None else headers)]
+    said = request.headers if headers is None else headers
+    lines = [f"{request.method} {target} HTTP/1.1"]
+    lines += [] if any(name == "host" for name, _ in said) else [f"Host: {HOST}"]
+    lines += [f"{name}: {value}" for name, value in said]
     lines += [f"Content-Length: {len(request.body)}", "", ""]
     head = "\r\n".join(lines)
     try:
@@ -55,35 +59,40 @@ class Target:
         self.path = f"/webhooks/{name}"
         self.signer: Signer = SIGNERS[name]
         connection = Connection(name, name, self.signer.secrets[:2], prefix=f"{name}:")
-        all_names = [one for one in names(name) if "handshake" not in expected_of(name, one)]
-        requests = {one: request_of(name, one) for one in all_names}
-        takes = SOURCES[name].content_types
-        self.requests = [
-            request
-            for request in requests.values()
-            if request.method == "POST" and _media(request) in ("", *takes) and not request.header("content-encoding")
-        ]
-        changing = [
-            one for one in all_names if expected_of(name, one).get("changes") and requests[one].method == "POST"
-        ]
-        self.authentic = [requests[one] for one in changing if _media(requests[one]) in ("", *takes)]
+        kinds = {one: expected_of(name, one) for one in names(name)}
+        requests = {one: request_of(name, one) for one in kinds}
+        plain = [one for one in kinds if self._is_plain(requests[one], connection)]
+        self.requests = [requests[one] for one in plain]
+        self.authentic = [requests[one] for one in plain if kinds[one].get("changes")]
         meanings = [read(SOURCES[name], request, connection) for request in self.authentic]
         self.tickets = {change.ticket for one in meanings if isinstance(one, Normalized) for change in one.changes}
         secret, other = self.signer.secrets[:2]
         now_s = time.time()
-        ours = self.signer.headers(secret, b"{}", now_s)
-        self.binds = ours != self.signer.headers(secret, b"[]", now_s)
+        ours = self.proof(secret, b"{}", now_s)
+        self.binds = ours != self.proof(secret, b"[]", now_s)
         """The proof covers the body."""
-        self.dated = ours != self.signer.headers(secret, b"{}", now_s - 10_000)
+        self.dated = self.signer.dates is not None or ours != self.proof(secret, b"{}", now_s - 10_000)
         """The proof ages."""
-        assert ours != self.signer.headers(other, b"{}", now_s), f"{name}: the proof must tell secrets apart"
+        assert ours != self.proof(other, b"{}", now_s), f"{name}: the proof must tell secrets apart"
+
+    def _is_plain(self, request: Request, connection: Connection) -> bool:
+        """A delivery as the source takes it, and no handshake, which is answered before any proof and changes nothing."""
+        media = (request.header("content-type") or "").partition(";")[0].strip().lower()
+        taken = request.method == "POST" and media in ("", *SOURCES[self.name].content_types)
+        return taken and SOURCES[self.name].handshake(self.signed(request), connection) is None
+
+    def ages(self, request: Request) -> bool:
+        """Say whether a proof of this very request tells a time; one in the body needs an object to stand in."""
+        return self.dated and (self.signer.dates is None or dated(self.name, request.body, 1.0) != request.body)
+
+    def proof(self, secret: str, body: bytes, at_s: float) -> dict[str, str]:
+        """Give the headers that prove a body, on this source's own route."""
+        return sign(self.name, secret, body, {}, at_s, self.name)
 
     def signed(self, request: Request, secret: str | None = None, at_s: float | None = None) -> Request:
-        """Give the request with a proof of its body."""
+        """Give the request with a proof of its body, and with its time where that stands in the body."""
         moment_s = time.time() if at_s is None else at_s
-        headers = sign(self.name, secret or self.signer.secrets[0], request.body, dict(request.headers), moment_s)
-        return replace(request, headers=tuple(headers.items()))
-
-
-def _media(request: Request) -> str:
-    return (request.header("content-type") or "").partition(";")[0].strip().lower()
+        blanks = request.body[len(request.body.rstrip(BLANKS)) :] if self.signer.dates else b""
+        body = dated(self.name, request.body, moment_s) + blanks if blanks else dated(self.name, request.body, moment_s)
+        proof = self.proof(secret or self.signer.secrets[0], body, moment_s)
+        return replace(request, body=body, headers=tuple({**dict(request.headers), **proof}.items()))

@@ -41,6 +41,7 @@ class Odd:
     """A source with a handshake on GET, an answer of its own, and defects on demand."""
 
     name = "odd"
+    signed = "not"
     methods: tuple[str, ...] = ("GET",)
     content_types: tuple[str, ...] = ("application/json", "text/xml")
 
@@ -215,7 +216,7 @@ def test_a_repeated_unreadable_delivery_is_kept_once(port: int, redis_url: str) 
 
 def test_what_carries_a_secret_is_not_kept_with_a_body(port: int, redis_url: str) -> None:
     carriers = ("authorization", "proxy-authorization", "cookie", "x-webhook-secret", "x-gateway-token", "x-zdesk-jwt")
-    headers = {name: "Unconfigured one.two.three" for name in carriers}
+    headers = dict.fromkeys(carriers, "Unconfigured one.two.three")
     call(port, "/webhooks/odd", b'{"tickets": []}', {**headers, "x-crash": "unreadable", "x-other": "kept"})
     (row,) = ask(redis_url, lambda store: store.dead_letters())
     record = ask(redis_url, lambda store: store.quarantined(row.id))

@@ -173,6 +173,7 @@ class Mute:
     """A source that takes everything and fails when it is to acknowledge."""
 
     name = "mute"
+    signed = "not"
     methods: tuple[str, ...] = ()
     content_types: tuple[str, ...] = ("application/json",)
 

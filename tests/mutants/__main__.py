@@ -46,7 +46,8 @@ def main(words: list[str] | None = None) -> int:
     took_s = time.monotonic() - began_s
     killed = sum(one.verdict == "killed" for one in judged)
     if options.json:
-        rows = [one._asdict() | {"breaks": mutant.breaks} for one, mutant in zip(judged, chosen, strict=False)]
+        breaks = {one.name: one.breaks for one in chosen}
+        rows = [one._asdict() | {"breaks": breaks[one.name]} for one in judged]
         print(json.dumps({"killed": killed, "of": len(chosen), "took_s": took_s, "unsound": unsound, "mutants": rows}))
     else:
         _print_table(chosen, judged)

@@ -24,6 +24,7 @@ ON_LONE: Final = "tests/core/test_lone.py::test_"
 ON_OUTCOME: Final = "tests/core/test_outcome.py::test_"
 ON_HEALTH: Final = "tests/core/test_health.py::test_"
 ON_BISECT: Final = "tests/core/test_bisect.py::test_"
+ON_ENRICH: Final = "tests/workers/test_enrich.py::test_"
 ON_FLUSH: Final = "tests/workers/test_flush.py::test_"
 
 MUTANTS: Final = (
@@ -89,10 +90,7 @@ MUTANTS: Final = (
         PART,
         "reread_us=min(fresh.event_at_us or arrival_us, arrival_us) if fresh.reread else 0",
         "reread_us=arrival_us if fresh.reread else 0",
-        (
-            "tests/workers/test_enrich.py::"
-            "test_a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_be_read_once_more",
-        ),
+        (ON_ENRICH + "a_delivery_that_comes_in_while_its_ticket_is_read_anew_makes_it_be_read_once_more",),
     ),
     Mutant(
         "no-version-check",

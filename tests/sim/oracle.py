@@ -144,6 +144,8 @@ class Judge:
             return
         refusals = self._refusal(ticket, said, expected)
         if refusals:
+            if any(one.life in ("deleted", "purged") for one in said):
+                refusals.add("incomplete")  # what was dropped while it was gone may be missing from its revival
             if reason not in refusals:
                 broken(f"{key}: must be a dead letter of {sorted(refusals)}, is {reason!r} (I15)")
             return
@@ -178,13 +180,14 @@ class Judge:
             name == "title" for held, name in self.held if held == ticket.key
         )
         complete = any(one.creation or one.full for one in said) or {"title", "email"} <= expected.keys()
+        reasons = set()
         if ticket.key not in self.planhat.docs and not known and not complete:
-            return {"incomplete"}
+            reasons.add("incomplete")
         domain = str(expected["email"]).rpartition("@")[2]
         placed = expected.get("domains") or expected.get("companyExternalId") or domain not in FREE_MAIL
         if not placed and ticket.before is None:
-            return {"missing_company"}
-        return set()
+            reasons.add("missing_company")
+        return reasons
 
     def quota(self) -> None:
         """No minute holds more calls than the quota (I6)."""

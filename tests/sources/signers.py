@@ -34,9 +34,10 @@ class Signer(NamedTuple):
     binds: the proof covers the body; always so where a time is signed beside it.
     dates: puts the signed time (Unix s) into a JSON object, where it stands in the body itself.
     phrase: a secret may hold blanks, as an example of the vendor's own does.
+    routed: the proof covers the address too; `headers` takes the connection's name behind the time.
     """
 
-    headers: Callable[[str, bytes, float], dict[str, str]]
+    headers: Callable[..., dict[str, str]]
     proof: str
     needed: tuple[str, ...]
     moment: str | None
@@ -44,6 +45,7 @@ class Signer(NamedTuple):
     binds: bool = False
     dates: Callable[[dict[str, Any], float], None] | None = None
     phrase: bool = False
+    routed: bool = False
 
 
 def base64_hmac(key: bytes, message: bytes) -> str:
@@ -111,10 +113,10 @@ def body_hex(header: str, prefix: str = "") -> Callable[[str, bytes, float], dic
     return lambda secret, body, now_s: {header: prefix + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
-def hubspot(secret: str, body: bytes, now_s: float) -> dict[str, str]:
+def hubspot(secret: str, body: bytes, now_s: float, route: str = "desk") -> dict[str, str]:
     """After HubSpot's page; the suite's connection is called desk."""
     moment = str(int(now_s * 1000))
-    signed = b"POSThttps://gateway.example/webhooks/desk" + body + moment.encode()
+    signed = f"POSThttps://gateway.example/webhooks/{route}".encode() + body + moment.encode()
     return {
         "host": "gateway.example",
         "x-hubspot-request-timestamp": moment,
@@ -204,6 +206,7 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         ("x-hubspot-signature-v3", "x-hubspot-request-timestamp", "host"),
         "x-hubspot-request-timestamp",
         _texts(lambda raw: "HubSpot" + raw.hex()),
+        routed=True,
     ),
     "kustomer": Signer(
         kustomer,
@@ -319,6 +322,10 @@ def dated(source: str, body: bytes, now_s: float) -> bytes:
     return orjson.dumps(event)
 
 
-def sign(source: str, secret: str, body: bytes, headers: Mapping[str, str], now_s: float) -> dict[str, str]:
+def sign(
+    source: str, secret: str, body: bytes, headers: Mapping[str, str], now_s: float, route: str = "desk"
+) -> dict[str, str]:
     """What a helpdesk sends: the headers of a request (lower-case names) and its proof of the body at `now_s`."""
-    return {**headers, **SIGNERS[source].headers(secret, body, now_s)}
+    signer = SIGNERS[source]
+    where = (route,) if signer.routed else ()
+    return {**headers, **signer.headers(secret, body, now_s, *where)}

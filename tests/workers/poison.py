@@ -1,7 +1,7 @@
 """
 Poison in a batch, through the real flush: how many calls it costs to find, and what becomes of the others.
 
-    python -m tests.workers.poison [--items 5000] [--runs 20] [--most K] [--seed S] [--json]
+    python -m tests.workers.poison [--items 5000] [--runs 20 | --poison K ...] [--seed S] [--json]
 
 Each run puts one batch of tickets of which a random number are poison, in random places: Planhat refuses every call
 that holds one, in words of its own. The bound (I14): k poison items in a batch of n cost at most
@@ -153,7 +153,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--most", type=int, default=None, help="most poison items of a run; all of them when left out")
+    parser.add_argument("--poison", type=int, nargs="*", help="poison items of each run, instead of random numbers")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
@@ -161,11 +161,12 @@ def main(words: list[str] | None = None) -> int:
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
     luck = random.Random(seed)
-    most = options.most or options.items
+    numbers = options.poison or [
+        round(options.items ** luck.random()) for _ in range(options.runs)
+    ]  # as many small as large
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="poison-") as directory, RedisServer(directory) as server:
-        for _ in range(options.runs):
-            k = min(most, round(options.items ** luck.random()))  # as many small numbers as large ones
+        for k in numbers:
             began = time.monotonic()
             came = asyncio.run(search(server.url, options.items, luck.sample(range(options.items), k)))
             wrong += bool(came.wrong)

@@ -29,8 +29,7 @@ def tenant(desk: Desk, *external: str) -> None:
 
 def reads(desk: Desk) -> int:
     """How often the company list was asked for."""
-    rows: list[dict[str, Any]] = desk.sandbox.log
-    return sum(row.get("path") == "/leancompanies" for row in rows)
+    return sum(row.get("path") == "/leancompanies" for row in desk.sandbox.log)
 
 
 @pytest.fixture

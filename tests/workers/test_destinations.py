@@ -155,7 +155,7 @@ def test_a_missing_token_is_named_by_its_variable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"EMEA_API"', '"NO_API"', "gateway.toml line 16: connections.emea.api: the variable NO_API is not set"),
+        ('"EMEA_API"', '"NO_API"', "gateway.toml line 17: connections.emea.api: the variable NO_API is not set"),
         (
             'email = "agent@acme.example", ',
             "",

@@ -285,7 +285,7 @@ async def test_a_ticket_of_which_too_little_is_known_is_read_anew_before_it_is_b
     assert await desk.dead() == {}
 
 
-# ------------------------------------------------------------------------------------- a connection's rules, by re-reading
+# -------------------------------------------------------------------------------- rules, by re-reading
 def ruled(desk: Desk, **table: object) -> None:
     made = rules_of({"source": "zendesk", **table})
     assert made is not None

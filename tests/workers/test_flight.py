@@ -95,11 +95,21 @@ async def test_after_an_ambiguous_end_the_slot_is_held_as_long_as_the_tickets(de
 async def test_an_update_that_was_dropped_is_not_confirmed_by_the_ticket_s_old_row(desk: Desk) -> None:
     await desk.put(at=0)
     await desk.settle()
-    await desk.put(at=5, creation=False, fields={"title": "t", "status": "solved", "email": "ada@1.kestrel.example"})
+    await desk.put(at=5, creation=False, fields={"title": "new", "status": "open", "email": "ada@1.kestrel.example"})
     desk.sandbox.change_faults({"next": ["silent"]})
     await desk.settle()
-    assert desk.tickets["zendesk:1"]["status"] == "solved"
+    assert desk.tickets["zendesk:1"]["title"] == "new"
     assert desk.puts() == [1, 1, 1]
+
+
+async def test_an_update_that_was_dropped_twice_is_not_confirmed_by_another_status(desk: Desk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.put(at=5, creation=False, fields={"title": "t", "status": "solved", "email": "ada@1.kestrel.example"})
+    desk.sandbox.change_faults({"silent": 1})
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["status"] == "open"
+    assert await desk.dead() == {"zendesk:1": "unconfirmed"}
 
 
 async def test_each_item_that_an_error_names_goes_alone(desk: Desk) -> None:

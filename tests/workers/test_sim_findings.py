@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from gateway.store.pending import Store
+from workers.read_back import TRIES_MAX, read_back
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.store.pending import Ack
     from tests.workers.conftest import Desk
+
+
+class DiesAfterAck(Store):
+    """A store whose worker ends as soon as Redis has the ack."""
+
+    async def ack(self, token: str, acks: Sequence[Ack]) -> dict[str, str]:
+        answers = await super().ack(token, acks)
+        if acks:
+            raise asyncio.CancelledError
+        return answers
 
 
 async def test_an_update_that_was_dropped_is_not_confirmed_by_a_status_that_did_not_change(desk: Desk) -> None:
@@ -19,9 +38,30 @@ async def test_an_update_that_was_dropped_is_not_confirmed_by_a_status_that_did_
     assert await desk.dead() == {}
 
 
-async def test_a_created_ticket_that_planhat_did_not_count_is_confirmed_by_one_listing(desk: Desk) -> None:
-    await desk.put(at=0)
-    desk.sandbox.change_faults({"next": ["partial"]})
+async def test_a_deleted_ticket_is_not_listed_for_ever(desk: Desk) -> None:
+    await desk.put(at=0, creation=False)
+    desk.sandbox.change_faults({})
     await desk.settle()
-    assert await desk.dead() == {}
-    assert desk.tickets["zendesk:1"]["status"] == "open"
+    await desk.put(at=9, life="deleted", creation=False, complete=False, fields={})
+    await desk.settle()
+    await desk.delete()
+    assert desk.tickets == {}
+    await desk.store.park("unread", ["zendesk:1"], 1)
+    assert await read_back(desk.deps) == 0
+    assert (await desk.store.look()).unread == 0
+
+
+async def test_a_ticket_that_the_list_never_shows_is_asked_for_ten_times_at_most(desk: Desk) -> None:
+    for _ in range(TRIES_MAX):
+        await desk.store.park("unread", ["zendesk:77"], 1)
+        assert await read_back(desk.deps) == 0
+    assert (await desk.store.look()).unread == 0
+
+
+async def test_a_history_is_asked_for_although_the_worker_dies_right_after_the_ack(desk: Desk) -> None:
+    store = DiesAfterAck(desk.store.redis)
+    desk.deps.store = store
+    await desk.put(at=0, creation=False)
+    with pytest.raises(asyncio.CancelledError):
+        await desk.settle()
+    assert (await desk.store.look()).unread == 1

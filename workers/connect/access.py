@@ -81,7 +81,8 @@ def needed(target: Target, *names: str) -> HelpdeskAccess:
         ConfigurationError: they are not set.
     """
     if target.access is None:
-        where = f" (or connections.{target.connection}.api)" if target.connection != target.source else ""
+        in_file = target.connection != target.source and target.source in VENDORS
+        where = f" (or connections.{target.connection}.api)" if in_file else ""
         raise ConfigurationError(
             f"{', '.join(names)}{where}: set {'them' if len(names) > 1 else 'it'} to an administrator's credentials, "
             f"so that `connect` can reach {target.source}."

@@ -308,15 +308,53 @@ def stored(target: Target, secret: str, report: Report, *, vendor: str) -> None:
         report.settings[target.secret_name] = secret
         before = ", before the old one with a comma between," if target.secret else ""
         report.notes.append(
-            f"Deliveries are refused until it is stored{before} and the web process has started with it."
+            f"Deliveries are refused until the secret is stored{before} and the web process has started with it."
         )
 
 
-def strangers(found: Sequence[str], target: Target, vendor: str) -> ConnectError:
-    """Make the error for webhooks that send to our URL and are not ours."""
-    names = ", ".join(found)
-    return ConnectError(
-        f"{vendor} already has a webhook to {target.url} that is not called {target.name!r} ({names}): somebody made "
-        "it by hand. A second one would send everything twice. Delete it in the helpdesk, or keep it and do not use "
-        "`connect`. Nothing was changed."
-    )
+def ours(
+    listed: Sequence[dict[str, Json]],
+    target: Target,
+    vendor: str,
+    *,
+    url: str,
+    name: str,
+    strict: bool,
+    nameless: bool = False,
+) -> dict[str, Json] | None:
+    """
+    Find our webhook in a list: by URL and name.
+
+    Args:
+        url, name: keys of both in a row.
+        strict: complain of a webhook to our URL that is not ours.
+        nameless: a row without the key `name` comes from a server that knows no names: the URL says enough.
+    Raises:
+        ConnectError: `strict`, and somebody else's webhook sends to our URL.
+    """
+    here = [row for row in listed if row.get(url) == target.url]
+    for row in here:
+        if row.get(name) == target.name or (nameless and name not in row):
+            return row
+    if here and strict:
+        names = ", ".join(repr(row.get(name)) for row in here)
+        raise ConnectError(
+            f"{vendor} already has a webhook to {target.url} that is not called {target.name!r} ({names}): somebody "
+            "made it by hand. A second one would send everything twice. Delete it in the helpdesk, or keep it and do "
+            "not use `connect`. Nothing was changed."
+        )
+    return None
+
+
+async def delete(desk: Client, path: str, why: str) -> None:
+    """Delete something; what is gone already is fine. Raises ConnectError as `Client.write` does."""
+    try:
+        await desk.write("DELETE", path, why=why)
+    except Refused as error:
+        if error.status != 404:
+            raise
+
+
+def deleted(target: Target) -> Report:
+    """Give the report of a `disconnect` that found something."""
+    return Report("deleted", notes=[f"{target.secret_name} can be removed."])

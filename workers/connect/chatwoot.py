@@ -18,7 +18,18 @@ import httpx
 
 from gateway.errors import ConfigurationError
 from workers.connect.access import needed
-from workers.connect.base import Asked, Client, ConnectError, Refused, Report, Target, rows, strangers, wanted
+from workers.connect.base import (
+    Asked,
+    Client,
+    ConnectError,
+    Report,
+    Target,
+    delete,
+    deleted,
+    ours,
+    rows,
+    wanted,
+)
 from workers.helpdesks.base import record_id
 
 if TYPE_CHECKING:
@@ -107,7 +118,8 @@ async def connect(desk: Client, target: Target, asked: Asked) -> Report:
     else:
         report.settings[target.secret_name] = secret
         report.notes.append(
-            "Deliveries are refused, and never repeated, until it is stored and the web process has started with it."
+            "Deliveries are refused, and never repeated, until the secret is stored and the web process has started "
+            "with it."
         )
     return report
 
@@ -117,27 +129,14 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
     hook = await _ours(desk, target, strict=False)
     if hook is None:
         return Report("absent")
-    try:
-        await desk.write("DELETE", f"webhooks/{_id(hook)}", why=f"delete the webhook {target.name!r}")
-    except Refused as error:
-        if error.status != 404:
-            raise
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+    await delete(desk, f"webhooks/{_id(hook)}", f"delete the webhook {target.name!r}")
+    return deleted(target)
 
 
 async def _ours(desk: Client, target: Target, *, strict: bool = True) -> Json:
-    """
-    Find our webhook: by URL, and by name where the server knows names. The list has no pages.
-
-    Raises:
-        ConnectError: `strict`, and a webhook to our URL is not ours.
-    """
+    """Find our webhook; the list has no pages. Raises ConnectError as `ours`."""
     listed = rows(await desk.read("webhooks"), VENDOR, "payload", "webhooks")
-    here = [row for row in listed if row.get("url") == target.url]
-    mine = [row for row in here if row.get("name", target.name) == target.name]
-    if here and not mine and strict:
-        raise strangers([repr(row.get("name")) for row in here], target, VENDOR)
-    return mine[0] if mine else None
+    return ours(listed, target, VENDOR, url="url", name="name", strict=strict, nameless=True)
 
 
 def _id(hook: Json) -> str:

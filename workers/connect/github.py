@@ -22,9 +22,10 @@ from workers.connect.base import (
     Asked,
     Client,
     ConnectError,
-    Refused,
     Report,
     Target,
+    delete,
+    deleted,
     rows,
     secret_to_use,
     stored,
@@ -113,12 +114,8 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
     hook = await _ours(desk, path, target)
     if hook is None:
         return Report("absent")
-    try:
-        await desk.write("DELETE", f"{path}/{_id(hook)}", why="delete the webhook")
-    except Refused as error:
-        if error.status != 404:
-            raise
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+    await delete(desk, f"{path}/{_id(hook)}", "delete the webhook")
+    return deleted(target)
 
 
 def _path(target: Target) -> str:

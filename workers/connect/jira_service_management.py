@@ -24,13 +24,14 @@ from workers.connect.base import (
     Asked,
     Client,
     ConnectError,
-    Refused,
     Report,
     Target,
+    delete,
+    deleted,
+    ours,
     rows,
     secret_to_use,
     stored,
-    strangers,
     wanted,
 )
 
@@ -110,21 +111,12 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
     if hook is None:
         return Report("absent")
     await _delete(desk, hook, f"delete the webhook {target.name!r}")
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+    return deleted(target)
 
 
 async def _ours(desk: Client, target: Target, *, strict: bool = True) -> Json:
-    """
-    Find our webhook: by URL and name. The list has no pages.
-
-    Raises:
-        ConnectError: `strict`, and a webhook to our URL is not ours.
-    """
-    here = [row for row in rows(await desk.read(PATH), VENDOR) if row.get("url") == target.url]
-    mine = [row for row in here if row.get("name") == target.name]
-    if here and not mine and strict:
-        raise strangers([repr(row.get("name")) for row in here], target, VENDOR)
-    return mine[0] if mine else None
+    """Find our webhook. Raises ConnectError as `ours`."""
+    return ours(rows(await desk.read(PATH), VENDOR), target, VENDOR, url="url", name="name", strict=strict)
 
 
 def _same(hook: Json, jql: str) -> bool:
@@ -143,8 +135,4 @@ async def _delete(desk: Client, hook: Json, why: str) -> None:
     found = _SELF.search(str(wanted(hook, "self") or ""))
     if found is None:
         raise ConnectError(f"Jira shows the webhook without its number: {why} by hand, under System > WebHooks.")
-    try:
-        await desk.write("DELETE", f"{PATH}/{found[1]}", why=why)
-    except Refused as error:
-        if error.status != 404:
-            raise
+    await delete(desk, f"{PATH}/{found[1]}", why)

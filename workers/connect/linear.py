@@ -24,10 +24,11 @@ from workers.connect.base import (
     ConnectError,
     Report,
     Target,
+    deleted,
+    ours,
     rows,
     secret_to_use,
     stored,
-    strangers,
     wanted,
 )
 
@@ -128,30 +129,22 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
         return Report("absent")
     variables: dict[str, Json] = {"id": wanted(hook, "id")}
     await _mutate(desk, DELETE, "webhookDelete", variables, why=f"delete the webhook {target.name!r}")
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+    return deleted(target)
 
 
 async def _ours(desk: Client, target: Target, *, strict: bool = True) -> Json:
-    """
-    Find our webhook: by URL and label.
-
-    Raises:
-        ConnectError: `strict`, and a webhook to our URL is not ours.
-    """
-    here: list[dict[str, Json]] = []
+    """Find our webhook. Raises ConnectError as `ours`."""
+    found: list[dict[str, Json]] = []
     after: Json = None
     for _ in range(PAGES_MAX):
         answer = _good(await desk.ask("graphql", {"query": LIST, "variables": {"after": after}}))
-        here += [row for row in rows(answer, VENDOR, "data", "webhooks", "nodes") if row.get("url") == target.url]
+        found += rows(answer, VENDOR, "data", "webhooks", "nodes")
         after = wanted(answer, "data", "webhooks", "pageInfo", "endCursor")
         if wanted(answer, "data", "webhooks", "pageInfo", "hasNextPage") is not True or not after:
             break
     else:
         raise ConnectError("Linear's list of webhooks does not end.")
-    mine = [row for row in here if row.get("label") == target.name]
-    if here and not mine and strict:
-        raise strangers([repr(row.get("label")) for row in here], target, VENDOR)
-    return mine[0] if mine else None
+    return ours(found, target, VENDOR, url="url", name="label", strict=strict)
 
 
 async def _mutate(desk: Client, query: str, name: str, variables: dict[str, Json], *, why: str) -> None:

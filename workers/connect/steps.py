@@ -144,7 +144,7 @@ def _rules(target: Target, asked: Asked, first: str, second: str, third: str, *,
     )
     report.steps += [first, action, second, third]
     stored(target, secret, report, vendor=target.source)
-    report.notes.append("There is no API for these rules.")
+    report.notes.append("`connect` does not make these rules: this is what it would make.")
     if target.access is None:
         report.notes.append("Without API credentials bodies count by their arrival, and order is not certain.")
     return report

@@ -22,13 +22,14 @@ from workers.connect.base import (
     Asked,
     Client,
     ConnectError,
-    Refused,
     Report,
     Target,
+    delete,
+    deleted,
+    ours,
     rows,
     secret_to_use,
     stored,
-    strangers,
     wanted,
 )
 from workers.helpdesks.base import record_id
@@ -99,6 +100,8 @@ async def connect(desk: Client, target: Target, asked: Asked) -> Report:
         report.outcome = "updated"
         why = "set the signature token, which Zammad does not show" if token else "mend the webhook"
         await desk.write("PUT", f"webhooks/{_id(hook)}", {**should, **token}, why=why)
+    if _id(hook) == UNKNOWN and not asked.dry_run:
+        raise ConnectError("Zammad made the webhook and did not name it: run this again, it goes on from there.")
     if await _put_triggers(desk, target, _id(hook)) and report.outcome == "unchanged":
         report.outcome = "updated"
     stored(target, secret, report, vendor=VENDOR)
@@ -117,23 +120,14 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
             "Nothing was deleted."
         )
     for row in using:
-        await _delete(desk, f"triggers/{_id(row)}", f"delete the trigger {row.get('name')!r}")
-    await _delete(desk, f"webhooks/{_id(hook)}", f"delete the webhook {target.name!r}")
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+        await delete(desk, f"triggers/{_id(row)}", f"delete the trigger {row.get('name')!r}")
+    await delete(desk, f"webhooks/{_id(hook)}", f"delete the webhook {target.name!r}")
+    return deleted(target)
 
 
 async def _ours(desk: Client, target: Target, *, strict: bool = True) -> Json:
-    """
-    Find our webhook: by URL and name.
-
-    Raises:
-        ConnectError: `strict`, and a webhook to our URL is not ours.
-    """
-    here = [row for row in await _listed(desk, "webhooks") if row.get("endpoint") == target.url]
-    mine = [row for row in here if row.get("name") == target.name]
-    if here and not mine and strict:
-        raise strangers([repr(row.get("name")) for row in here], target, VENDOR)
-    return mine[0] if mine else None
+    """Find our webhook. Raises ConnectError as `ours`."""
+    return ours(await _listed(desk, "webhooks"), target, VENDOR, url="endpoint", name="name", strict=strict)
 
 
 async def _listed(desk: Client, kind: str) -> list[dict[str, Json]]:
@@ -189,12 +183,3 @@ def _as_it_should(row: dict[str, Json], should: dict[str, Json]) -> bool:
     """Compare what says when it fires; ids may come back as text, and older servers lack some fields."""
     names = [name for name in should if name in row and name != "perform"]
     return all(row[name] == should[name] for name in names)
-
-
-async def _delete(desk: Client, path: str, why: str) -> None:
-    """Delete something; what is gone already is fine."""
-    try:
-        await desk.write("DELETE", path, why=why)
-    except Refused as error:
-        if error.status != 404:
-            raise

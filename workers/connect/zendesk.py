@@ -29,8 +29,10 @@ from workers.connect.base import (
     Refused,
     Report,
     Target,
+    delete,
+    deleted,
+    ours,
     rows,
-    strangers,
     wanted,
 )
 
@@ -136,12 +138,16 @@ async def connect(desk: Client, target: Target, asked: Asked) -> Report:
         path = f"webhooks/{_id(webhook)}"
         await desk.write("PATCH", path, {"webhook": differing}, why=f"mend its {', '.join(differing)}")
     ident = _id(webhook)
+    if ident == UNKNOWN and not asked.dry_run:
+        raise ConnectError("Zendesk made the webhook and did not name it: run this again, it goes on from there.")
     if asked.triggers and await _put_triggers(desk, target, asked, ident) and report.outcome == "unchanged":
         report.outcome = "updated"
     await _secret(desk, target, asked, ident, report)
     if not asked.dry_run:
         report.notes.append(await _test(desk, target, ident))
     if asked.triggers:
+        if not asked.full:
+            report.notes.append("The body only names the ticket: workers need these API credentials, too, to read it.")
         report.notes.append("Triggers do not tell of deleted tickets; events do.")
     return report
 
@@ -161,23 +167,14 @@ async def disconnect(desk: Client, target: Target, asked: Asked) -> Report:  # n
                 "first. Nothing was deleted."
             )
         for row in using:
-            await _delete(desk, f"triggers/{_id(row)}", f"delete the trigger {row.get('title')!r}")
-    await _delete(desk, f"webhooks/{ident}", f"delete the webhook {target.name!r}")
-    return Report("deleted", notes=[f"{target.secret_name} can be removed."])
+            await delete(desk, f"triggers/{_id(row)}", f"delete the trigger {row.get('title')!r}")
+    await delete(desk, f"webhooks/{ident}", f"delete the webhook {target.name!r}")
+    return deleted(target)
 
 
 async def _ours(desk: Client, target: Target, *, strict: bool = True) -> Json:
-    """
-    Find our webhook: by URL and name.
-
-    Raises:
-        ConnectError: `strict`, and a webhook to our URL is not ours.
-    """
-    here = [row for row in await _listed(desk, "webhooks") if row.get("endpoint") == target.url]
-    mine = [row for row in here if row.get("name") == target.name]
-    if here and not mine and strict:
-        raise strangers([f"{row.get('name')!r}" for row in here], target, VENDOR)
-    return mine[0] if mine else None
+    """Find our webhook. Raises ConnectError as `ours`."""
+    return ours(await _listed(desk, "webhooks"), target, VENDOR, url="endpoint", name="name", strict=strict)
 
 
 async def _listed(desk: Client, kind: str) -> list[dict[str, Json]]:
@@ -263,7 +260,7 @@ async def _secret(desk: Client, target: Target, asked: Asked, ident: str, report
     path = f"webhooks/{ident}/signing_secret"
     if asked.new_secret and report.outcome != "created":
         answer = await desk.write("POST", path, why="reset the signing secret")
-    elif ident == UNKNOWN:
+    elif ident == UNKNOWN and asked.dry_run:
         return
     else:
         answer = await desk.read(path)
@@ -279,7 +276,8 @@ async def _secret(desk: Client, target: Target, asked: Asked, ident: str, report
     report.settings[target.secret_name] = secret
     before = ", before the old one with a comma between," if target.secret else ""
     report.notes.append(
-        f"Deliveries are refused, and not repeated, until it is stored{before} and the web process has started with it."
+        f"Deliveries are refused, and not repeated, until the secret is stored{before} and the web process has "
+        "started with it."
     )
 
 
@@ -316,12 +314,3 @@ async def _test(desk: Client, target: Target, ident: str) -> str:
         f"Zendesk's test was answered {status}: see that {target.url} is reachable from the internet and leads to the "
         "gateway."
     )
-
-
-async def _delete(desk: Client, path: str, why: str) -> None:
-    """Delete something; what is gone already is fine."""
-    try:
-        await desk.write("DELETE", path, why=why)
-    except Refused as error:
-        if error.status != 404:
-            raise
