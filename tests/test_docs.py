@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from gateway.settings import SETTINGS as NEAR
+from gateway.sources import SOURCES
+from tests.sources.signers import SIGNERS
+from tests.sources.table import table
 from workers.settings import SETTINGS as FAR
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +32,34 @@ def test_the_readme_gives_each_setting_s_default(setting) -> None:
     rows = [line.split(" | ") for line in README.splitlines() if line.startswith("| ") and line.count(" | ") == 2]
     (row,) = [row for row in rows if f"`{setting.name}`" in row[0]]
     place = re.findall(r"`(.*?)`", row[0]).index(setting.name)
-    default = (row[1].split(", ") if "," in row[1] else [row[1]] * (place + 1))[place].strip() if row[1].strip() else ""
-    assert default == ("" if setting.default is None else f"`{setting.default}`")
+    defaults = row[1].strip().split(", ")
+    default = defaults[place] if len(defaults) > 1 else defaults[0]
+    assert default in ({"", "none"} if setting.default is None else {f"`{setting.default}`"})
+
+
+def test_the_readme_s_table_of_sources_is_what_the_adapters_and_their_samples_say() -> None:
+    assert table() in README, "write it anew: python -m tests.sources.table"
+
+
+def test_what_the_table_says_of_signatures_is_what_the_signers_do() -> None:
+    for name, source in SOURCES.items():
+        dated = bool(SIGNERS[name].moment or SIGNERS[name].dates) or name == "zoho_desk"
+        assert source.signed.endswith("with a time") is dated, name
+
+
+def budget(path: Path) -> int:
+    """How many lines a file of the gateway or the workers may have without giving its reason."""
+    return 200 if path.parent == ROOT / "gateway" / "sources" else 400
+
+
+CODE = [path for room in ("gateway", "workers") for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_above_its_budget_of_lines_without_a_reason(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    reason = re.search(r"\b[Ll]onger\b|\babove (?:its|the) budget\b", ast.get_docstring(ast.parse(text)) or "")
+    assert len(text.splitlines()) <= budget(path) or reason, f"{len(text.splitlines())} lines"
 
 
 def test_the_readme_is_short_and_marks_its_two_commands() -> None:

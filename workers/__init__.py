@@ -1,1 +1,1 @@
-"""The far bank: sends tickets out. Knows the Planhat token and helpdesk credentials, never a webhook secret."""
+"""The far bank: sends tickets out. Knows the Planhat token and helpdesk credentials; a webhook's secret only `connect`."""

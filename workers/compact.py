@@ -24,6 +24,8 @@ OLD_MS: Final = 15_000
 """Older than this a change was not sent within BATCH_MAX_WAIT_S: something holds the destination (or the ticket) up."""
 PAGE: Final = 500
 LEFT_ALONE_MS: Final = 60_000
+BREATH_TICKETS: Final = 20
+"""After so many tickets the flush loop gets a turn."""
 
 
 async def compact(deps: Deps, *, old_ms: int = OLD_MS) -> int:
@@ -56,16 +58,18 @@ async def _compact(deps: Deps, names: list[str]) -> int:
     """Compact those of some tickets that nobody holds."""
     token = deps.token()
     claimed = await deps.store.claim_named(names, token, CLAIM_LEASE_MS)
-    left, done = [], 0
-    for one in await deps.store.load([one.ticket for one in claimed]):
-        await asyncio.sleep(0)  # the flush loop shall not wait for a whole page
+    left: list[str] = []
+    joins: list[tuple[str, int, bytes]] = []
+    for number, one in enumerate(await deps.store.load([one.ticket for one in claimed])):
+        if number % BREATH_TICKETS == 0:
+            await asyncio.sleep(0)
         try:
             part = parts.read(one.value)
         except UnknownFrame:
             left.append(one.ticket)
             continue
-        if await deps.store.compact(token, one.ticket, len(one.value), frame(parts.encode(part), part.first_us)):
-            done += 1
+        joins.append((one.ticket, len(one.value), frame(parts.encode(part), part.first_us)))
+    done = await deps.store.compact_each(token, joins)
     if left:
         await deps.store.release(token, left, not_before_ms=(await deps.store.now_ms()) + LEFT_ALONE_MS)
     return done

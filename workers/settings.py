@@ -3,6 +3,8 @@ What the environment says to the far bank: Planhat, batches, helpdesk credential
 
 Never a webhook secret. Read and checked once at boot, every fault reported at once; `SETTINGS` is the table that
 documentation and tests read, the far bank's half of `gateway.settings.SETTINGS`.
+
+Longer than 400 lines because what each vendor needs and the sentences about its faults belong beside their reading.
 """
 
 from __future__ import annotations

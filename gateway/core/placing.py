@@ -40,12 +40,15 @@ class Placing:
 ORDINARY: Final = Placing()
 
 
-def placed(folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY) -> dict[str, Json]:
+def placed(
+    folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY, *, doubt: bool = False
+) -> dict[str, Json]:
     """
     Give the company fields of an item: named ones first, then the organization's, then the mail domain's.
 
     Args:
         email: the requester's address as the item carries it.
+        doubt: an earlier call was never settled and may have named another company, so silence would not do.
     """
     if placing.external_id or placing.company_id:
         fixed = {"companyExternalId": placing.external_id, "companyId": placing.company_id}
@@ -64,7 +67,9 @@ def placed(folded: Folded, found: Found, email: str | None, placing: Placing = O
                 values.setdefault(name, kept[name])
     elif not organization:
         values.setdefault("companyExternalId", None)
-    if values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
+    if doubt:
+        values.setdefault("companyExternalId", None)
+    elif values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
         values.pop("companyExternalId", None)
     if not values.get("domains") and email and (domains := company_domains(email, placing.free_mail)):
         values["domains"] = list(domains)

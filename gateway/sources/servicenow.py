@@ -29,6 +29,7 @@ class ServiceNowSource(Shown):
     """The adapter; see the module."""
 
     name = "servicenow"
+    signed = "HMAC-SHA256, with a time"
 
     def check_secret(self, secret: str, auth: Auth) -> str | None:
         """A signing key is base64 of at least 24 bytes, a token at least 16 characters."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import exceptions
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 FAULTS: Final = (exceptions.RedisError, OSError)
 """Everything that redis-py raises when Redis cannot be used; TimeoutError is an OSError."""
+
+CLOSED_HANDLE: Final = "the handler is closed"
+"""
+In uvloop's words of a RuntimeError: somebody wrote to a connection that was reset a moment before. asyncio's own loop
+drops such writes, and the read that follows tells of the reset.
+"""
 
 DETAIL_CHARS: Final = 300
 HEALTH_CHECK_S: Final = 15
@@ -98,9 +104,14 @@ def classify(error: BaseException) -> StoreUnavailable:
     for text, kind in _BY_TEXT:
         if text in detail:
             return StoreUnavailable(kind, detail)
-    if isinstance(error, (exceptions.ConnectionError, OSError)):
+    if isinstance(error, (exceptions.ConnectionError, OSError)) or CLOSED_HANDLE in detail:
         return StoreUnavailable("away", detail)
     return StoreUnavailable("error", detail)
+
+
+def is_fault(error: BaseException | None) -> TypeGuard[Exception]:
+    """Say whether an error means that Redis cannot be used; everything else is a defect of ours."""
+    return isinstance(error, FAULTS) or (isinstance(error, RuntimeError) and CLOSED_HANDLE in str(error))
 
 
 class guarded:  # noqa: N801 - reads as a word: `async with guarded(redis)`
@@ -120,7 +131,7 @@ class guarded:  # noqa: N801 - reads as a word: `async with guarded(redis)`
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, FAULTS):
+        if not is_fault(error):
             return
         fault = classify(error)
         if fault.kind == "readonly":

@@ -226,11 +226,29 @@ class Leases(Room):
 
     async def compact(self, token: str, ticket: str, cut: int, frame: bytes) -> bool:
         """Replace the first `cut` bytes by one whole frame, give the ticket back; False when it is no longer ours."""
-        keys = self.keys
-        done = await self.scripts.run(
-            "compact", [keys.due, keys.lease, keys.change(ticket)], [token, ticket, cut, whole(frame)]
-        )
-        return bool(done)
+        return bool(await self.compact_each(token, [(ticket, cut, frame)]))
+
+    async def compact_each(self, token: str, joins: Sequence[tuple[str, int, bytes]]) -> int:
+        """
+        Replace, ticket by ticket, the first bytes of its value by one whole frame, and give the tickets back.
+
+        Args:
+            joins: ticket, how many bytes were read, the frame that says the same.
+        Returns:
+            How many were still ours.
+        Raises:
+            ValueError: something that is not one whole frame.
+        Keys:
+            due, lease, change:<ticket>.
+        """
+        keys, count = self.keys, 0
+        for part in slices(joins, SETTLE_SLICE):
+            calls = [
+                ((keys.due, keys.lease, keys.change(ticket)), (token, ticket, cut, whole(frame)))
+                for ticket, cut, frame in part
+            ]
+            count += sum(await self.scripts.run_each("compact", calls))
+        return count
 
 
 def _claimed(tickets: list[bytes], doubts: list[Any]) -> list[Claimed]:

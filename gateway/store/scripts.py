@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from gateway.store.client import guarded
 
@@ -63,3 +63,26 @@ class Scripts:
                 return await self._execute("EVALSHA", sha, len(keys), *keys, *args)
             except NoScriptError:
                 return await self._execute("EVAL", text, len(keys), *keys, *args)
+
+    async def run_each(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
+        """
+        Run one script many times, each atomic by itself, in one round trip.
+
+        Args:
+            calls: keys and arguments of each.
+        Raises:
+            StoreUnavailable: as `run`; any of them may have been applied.
+        """
+        sha, _ = self._sources[name]
+        pipe: Any = self._redis.pipeline(transaction=False)
+        for keys, args in calls:
+            pipe.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+        async with guarded(self._redis):
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
+            failed = [one for one in answers if isinstance(one, RedisError) and not isinstance(one, NoScriptError)]
+            if failed:
+                raise failed[0]
+        for at, (keys, args) in enumerate(calls):
+            if isinstance(answers[at], NoScriptError):
+                answers[at] = await self.run(name, keys, args)
+        return answers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,8 @@ from gateway.settings import from_env
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = """
 [connections.emea]
 source = "zendesk"
@@ -255,3 +257,14 @@ def test_a_name_that_the_environment_made_already_is_refused(tmp_path):
     assert "exists already by ZENDESK_WEBHOOK_SECRET" in refused(
         tmp_path, text, ZENDESK_WEBHOOK_SECRET="zendesk-secret-of-20-chars"
     )
+
+
+EXAMPLES = re.findall(r"```toml\n(.*?)```", (ROOT / "deploy" / "docs" / "configuration.md").read_text(), re.DOTALL)
+
+
+def test_every_example_of_the_page_can_be_read_together(tmp_path):
+    assert len(EXAMPLES) == 5
+    text = "\n".join(EXAMPLES)
+    file = read(tmp_path, text.replace('only.brands = ["7100000000001"]\n', ""))
+    assert set(file.connections) == {"north", "south", "fieldwork"}
+    assert file.where("connections", "fieldwork", "map", "sourceId").endswith("connections.fieldwork.map.sourceId")

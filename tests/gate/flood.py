@@ -19,6 +19,7 @@ from gateway.sources import SOURCES
 from tests.gate.client import fire
 from tests.gate.hostile import CANARY, Attacker
 from tests.gate.stage import Stage
+from tests.gate.targets import Target, parsed
 from tests.sources.signers import SIGNERS
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Score:
     What became of the shots.
 
     answers: by kind, the answers by status; 0 is a connection that ended, or stayed silent, without one.
+    handshakes: hostile requests that had become one, which is answered to anybody and changes nothing.
     violations: the first few, each with what it takes to make the shot again.
     """
 
     answers: dict[str, Counter[int]] = field(default_factory=dict)
     signed: int = 0
     authentic: int = 0
+    handshakes: int = 0
     distinct: set[int] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 
@@ -61,6 +64,8 @@ class Score:
             self.authentic += 1
             if not _taken(status, answer):
                 self.violation(f"authentic, but answered {status}", shot, answer)
+        elif 200 <= status < 300 and _is_handshake(shot):
+            self.handshakes += 1
         elif status >= 500 or 0 < status < 400 or (not status and not shot.alone):
             self.violation(f"hostile, but answered {status or 'nothing'}", shot, answer)
         if CANARY.encode() in answer:
@@ -75,6 +80,14 @@ class Score:
     def total(self) -> int:
         """Give how many shots were judged."""
         return sum(sum(one.values()) for one in self.answers.values())
+
+
+def _is_handshake(shot: Shot) -> bool:
+    name = shot.data.partition(b"/webhooks/")[2].split(maxsplit=1)[0].partition(b"?")[0].decode("latin-1")
+    try:
+        return name in SOURCES and Target(name).is_handshake(parsed(shot.data))
+    except ValueError:
+        return False
 
 
 def _taken(status: int, answer: bytes) -> bool:
@@ -119,6 +132,7 @@ def flood(count: int, seed: int, directory: Path | None = None, **settings: str)
             "sources": len(SOURCES),
             "authentic": score.authentic,
             "signed_for_something_else": score.signed,
+            "handshakes": score.handshakes,
             "took_s": round(took_s, 1),
             "requests_per_s": round(score.total / took_s),
             "memory_mib": round(warm_kib / 1024, 1),

@@ -19,7 +19,7 @@ from gateway.ingest.tally import Tally
 from gateway.sources import SOURCES
 from gateway.sources.base import Connection, Request
 from tests.gate.hostile import Attacker
-from tests.gate.targets import Target
+from tests.gate.targets import Target, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +158,7 @@ def test_no_change_of_a_proof_goes_through(source: str) -> None:
     def changed(seed: int) -> None:
         attacker = Attacker(random.Random(seed), [behind.target])
         for shot in (attacker.proof_changed(), attacker.proof_lacking(), attacker.other_secret()):
-            behind.refuses(read(shot.data))
+            behind.refuses(parsed(shot.data))
 
     changed()
 
@@ -184,13 +184,3 @@ def to_json(value: Any) -> bytes:
     import orjson
 
     return orjson.dumps(value)
-
-
-def read(data: bytes) -> Request:
-    """Read a request's bytes as the server does: blanks around a header's value are none of it."""
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ")
-    pairs = [line.partition(":")[::2] for line in lines]
-    headers = tuple((name.lower(), value.strip(" \t")) for name, value in pairs)
-    return Request(method, headers, target.partition("?")[2], body)

@@ -18,7 +18,7 @@ from gateway.settings import from_env
 from gateway.sources import SOURCES
 from gateway.store.client import connect
 from gateway.store.pending import Store
-from tests.gate.hostile import CANARY, MAIL, Attacker
+from tests.gate.hostile import CANARY, EXPIRY_S, MAIL, Attacker
 from tests.gate.stage import settings
 from tests.gate.targets import Target, wire
 from tests.ingest.server import call, raw, running, short
@@ -112,16 +112,18 @@ def test_a_replay_has_no_second_effect_before_and_after_a_restart(served: Any, r
 
 
 def test_a_replay_outside_the_window_is_refused_where_time_is_signed(served: Any, redis_url: str) -> None:
-    dated = [target for target in every() if target.dated]
     now_s = time.time()
+    dated = [target for target in every() if target.signer.moment or target.signer.dates]
+    ending = [target for target in every() if target.dated and target not in dated]
 
-    def statuses(port: int, off_s: float) -> dict[str, int]:
-        return {target.name: post(port, target, signed(target, at_s=now_s + off_s))[0] // 100 for target in dated}
+    def statuses(port: int, off_s: float, targets: list[Target]) -> set[int]:
+        return {post(port, target, signed(target, at_s=now_s + off_s))[0] // 100 for target in targets}
 
     with served() as port:
-        assert statuses(port, -330) == statuses(port, 330) == {target.name: 4 for target in dated}
+        assert statuses(port, -330, dated) == statuses(port, 330, dated) == {4}
+        assert statuses(port, -EXPIRY_S, ending) == statuses(port, EXPIRY_S, ending) == {4}
         assert pending(redis_url) == {}
-        assert statuses(port, -240) == statuses(port, 240) == {target.name: 2 for target in dated}
+        assert statuses(port, -240, [*dated, *ending]) == statuses(port, 240, dated) == {2}
 
 
 def test_a_secret_is_good_from_the_start_that_names_it_to_the_start_that_does_not(served: Any) -> None:

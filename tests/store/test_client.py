@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis as blocking
+import uvloop
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedSSLConnection
 
 from gateway.errors import ConfigurationError, StoreUnavailable
-from gateway.store.client import CLIENT_NAME, SentinelPool, connect
+from gateway.store.client import CLIENT_NAME, SentinelPool, connect, guarded
 from gateway.store.pending import Store
 from tests.redis_server import RedisServer, binary, tied
 from tests.store.conftest import delivery
@@ -183,3 +184,21 @@ async def test_after_a_failover_the_next_command_goes_to_the_new_primary(tmp_pat
         await client.aclose()
         for node in client.connection_pool.sentinel_manager.sentinels:  # type: ignore[attr-defined]
             await node.aclose()
+
+
+def test_a_write_to_a_connection_that_was_just_reset_is_an_outage_under_uvloop_too(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        client = connect(redis_server.url)
+        _, writer = await asyncio.open_unix_connection(redis_server.socket)
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable) as caught:
+            async with guarded(client):
+                writer.writelines([b"PING\r\n"])
+        assert caught.value.kind == "away"
+        with pytest.raises(RuntimeError):
+            async with guarded(client):
+                raise RuntimeError("ours")
+        await client.aclose()
+
+    uvloop.run(work())

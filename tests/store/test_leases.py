@@ -324,3 +324,16 @@ async def test_nothing_to_do_asks_nothing_of_redis(tmp_path: Path) -> None:
     await store.leave("lookups", [])
     await store.count({})
     await store.set_health({})
+
+
+async def test_many_are_compacted_at_once_even_by_a_server_that_forgot_the_script(store: Store, redis: Redis) -> None:
+    tickets = [f"t{i}" for i in range(30)]
+    for _ in range(2):
+        await store.put([delivery(None, *((ticket, b"1") for ticket in tickets))])
+    await store.claim(29, "k", 60_000)
+    await redis.script_flush()
+    joins = [(ticket, size(b"1", b"1"), joined(b"1", b"1")) for ticket in tickets]
+    assert await store.compact_each("k", joins) == 29
+    assert await store.compact_each("k", joins) == 0
+    values = [payloads_of(one.value) for one in await store.peek(tickets)]
+    assert sorted(map(len, values)) == [1] * 29 + [2]
