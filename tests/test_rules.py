@@ -21,7 +21,13 @@ from tests.sources.samples import names, outcome, read, request_of
 
 CASES = [(source, name) for source in SOURCES for name in names(source)]
 LEFT_OUT = "the connection's rules leave this ticket out"
-ROW: dict[str, Any] = {"sourceId": "BW-1", "title": "Gate code", "status": "Open", "email": "eskil@kestrel.example", "tags": ["B2B"]}
+ROW: dict[str, Any] = {
+    "sourceId": "BW-1",
+    "title": "Gate code",
+    "status": "Open",
+    "email": "eskil@kestrel.example",
+    "tags": ["B2B"],
+}
 EVENT = {"type": "ticket.upserted", "timestamp": "2026-10-14T09:45:02Z"}
 
 

@@ -20,6 +20,7 @@ from workers.read_back import newest
 from workers.settle import PROBE_EVERY_MS, bury
 
 if TYPE_CHECKING:
+    from gateway.store.records import CallKind, Pause
     from workers.deps import Deps
     from workers.planhat.client import DeleteAnswer
 
@@ -34,6 +35,11 @@ HELD_MS: Final = 3_000
 ROWS_OF_ONE_PERSON: Final = 500
 MEMORY_S: Final = 86_400
 FOUND_S: Final = 600
+REFUSALS: Final = (*range(300, 400), 403, 405)
+"""
+Statuses that say nothing of the ticket, but of the address or a permission. They hold deletions up, not the destination:
+a token that may write and not delete is a likely one. What else is refused, a bulk call finds out by itself.
+"""
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -65,9 +71,9 @@ async def delete_once(deps: Deps) -> float:
         return TICK_S
     pause = await store.pause_state()
     now_ms = await store.now_ms()
-    if pause.held or pause.stopped or pause.until_ms > now_ms:
+    if pause.held or pause.until_ms > now_ms or (pause.stopped and not _may_probe(pause, now_ms)):
         return TICK_S
-    for ticket in waiting:
+    for ticket in waiting[: 1 if pause.stopped else AT_ONCE]:
         token = deps.token()
         if not await store.take_slot(token, deps.settings.max_in_flight, CLAIM_LEASE_MS):
             deps.slot_wanted = True
@@ -84,7 +90,7 @@ async def delete_once(deps: Deps) -> float:
                 await store.leave("deletes", [ticket])
                 await store.release(token, [ticket])
                 continue
-            give_slot = await _delete(deps, token, one)
+            give_slot = await _delete(deps, token, one, "probe" if pause.stopped else "delete")
         except asyncio.CancelledError:
             give_slot = False  # the call may be under way
             raise
@@ -94,33 +100,43 @@ async def delete_once(deps: Deps) -> float:
     return 0.05
 
 
-async def _delete(deps: Deps, token: str, one: Held) -> bool:
+def _may_probe(pause: Pause, now_ms: int) -> bool:
+    """Say whether a deletion may find out if a refusing Planhat has changed its mind: there may be nothing else to."""
+    return pause.stopped == "refused" and pause.probe_at_ms <= now_ms
+
+
+async def _delete(deps: Deps, token: str, one: Held, kind: CallKind) -> bool:
     """Delete one ticket; say whether the slot may be given back (not after an ambiguous end)."""
+    (before,) = await deps.store.cache_get("planhat", "deletion", [one.ticket])
+    # What became of an earlier call that never was answered stays unknown, however a later one ends.
+    before = b"called" if before == b"called" else b""
     remembered = one.folded.state.planhat_id or await _found_before(deps, one)
-    planhat_id = remembered or await _find(deps, one)
+    planhat_id = remembered or await _find(deps, one, kind)
     if planhat_id is None:
         await _not_found(deps, token, one)
         return True
-    answer = await _call(deps, token, one, planhat_id) if planhat_id else None
+    answer = await _call(deps, token, one, planhat_id, kind) if planhat_id else None
     if answer and answer.kind == "gone" and remembered:
         # A wrong address answers 404 as well, and the ticket may have got another `_id` since: the list tells.
-        planhat_id = await _find(deps, one)
+        planhat_id = await _find(deps, one, kind)
         if planhat_id == "":
             answer = None
-            await _remember(deps, one, b"")  # nothing shows that this was Planhat's answer
+            await _remember(deps, one, before)  # nothing shows that this was Planhat's answer
         elif planhat_id not in (None, remembered):
-            answer = await _call(deps, token, one, planhat_id)
+            answer = await _call(deps, token, one, planhat_id, kind)
+    if answer and answer.kind == "refused":
+        await _remember(deps, one, before)
     if answer is None:
         await _again(deps, token, one)
         return True
-    return await _settle(deps, token, one, answer)
+    return await _settle(deps, token, one, answer, kind)
 
 
-async def _call(deps: Deps, token: str, one: Held, planhat_id: str) -> DeleteAnswer | None:
+async def _call(deps: Deps, token: str, one: Held, planhat_id: str, kind: CallKind) -> DeleteAnswer | None:
     """Call Planhat; None when there is no quota for it now or the claim is lost."""
     store = deps.store
     limit = deps.settings.calls_per_minute
-    if await store.reserve(limit_per_minute=limit, kind="delete", epoch=deps.epoch):
+    if await store.reserve(limit_per_minute=limit, kind=kind, epoch=deps.epoch):
         return None
     lost = await store.extend([one.ticket], token, deps.call_lease_ms)
     if lost or not await store.extend_slot(token, deps.call_lease_ms):
@@ -132,20 +148,26 @@ async def _call(deps: Deps, token: str, one: Held, planhat_id: str) -> DeleteAns
     return answer
 
 
-async def _settle(deps: Deps, token: str, one: Held, answer: DeleteAnswer) -> bool:
+async def _settle(deps: Deps, token: str, one: Held, answer: DeleteAnswer, kind: CallKind) -> bool:
     """Carry out what follows from an answer; say whether the slot may be given back."""
     store = deps.store
     if answer.kind == "ambiguous":
         return False
     if answer.kind in ("done", "gone"):
         await _done(deps, token, one)
+        if kind == "probe":
+            await store.resume()
         return True
-    await _remember(deps, one, b"")
     if answer.status == 429:
         await store.pause(rate_limit_pause_ms(answer.retry_after_s, 0, deps.jitter()), "rate limited by Planhat (429)")
-    elif answer.status in (401, 403):
+    elif answer.status == 401:
         token_hash = deps.settings.token_hash
         await store.stop("refused", answer.detail, token_hash=token_hash, probe_in_ms=PROBE_EVERY_MS)
+    elif answer.status in REFUSALS:
+        log.error("planhat refuses deletions; they wait, nothing is lost", extra={"detail": answer.detail})
+        await _again(deps, token, one)
+        await store.park("deletes", await store.waiting("deletes"), (await store.now_ms()) + PROBE_EVERY_MS)
+        return True
     elif answer.status is not None and answer.status < 500:
         await bury(deps, token, [one.burial("refused", answer.detail)])
         await store.leave("deletes", [one.ticket])
@@ -180,20 +202,18 @@ async def _found_before(deps: Deps, one: Held) -> str:
     return (found or b"").decode()
 
 
-async def _find(deps: Deps, one: Held) -> str | None:
+async def _find(deps: Deps, one: Held, kind: CallKind) -> str | None:
     """Find the `_id` in Planhat's list: by the requester if known, else among the newest; "" = cannot be told now."""
     email = one.folded.state.kept.get("email")
     if email:
-        wait_ms = await deps.store.reserve(
-            limit_per_minute=deps.settings.calls_per_minute, kind="delete", epoch=deps.epoch
-        )
+        wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)
         if wait_ms:
             return ""
         answer = await deps.planhat.list_tickets(email=email, sort="-updateDate", limit=ROWS_OF_ONE_PERSON)
         await deps.store.count({"calls": 1, "calls_list": 1})
         rows = answer.rows
     else:
-        rows = await newest(deps, frozenset({one.ticket}), kind="delete", pages=1)
+        rows = await newest(deps, frozenset({one.ticket}), kind=kind, pages=1)
     if rows is None:
         return ""
     found = next((row.id for row in rows if row.source_id == one.ticket), None)

@@ -1,4 +1,8 @@
-"""Bugs in what decides: stamps, the fold, the history, the item, a batch's fate, waiting, searching."""
+"""
+Bugs in what decides: stamps, the fold, the history, the item, a batch's fate, waiting, searching.
+
+Longer than 400 lines because it is a table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Bugs in the adapters: what proves where a request comes from, and what of it is read."""
+"""
+Bugs in the adapters: what proves where a request comes from, and what of it is read.
+
+Longer than 400 lines because it is a table.
+"""
 
 from __future__ import annotations
 

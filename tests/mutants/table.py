@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.sources import SOURCES
 from gateway.store.scripts import sources as scripts
-from tests.mutants import on_core, on_intake, on_scripts, on_sources, on_workers
 from tests.mutants.mutant import FATES, INVARIANTS, SHARED_FAMILIES
+from tests.mutants.on_core import MUTANTS as ON_CORE
+from tests.mutants.on_intake import MUTANTS as ON_INTAKE
+from tests.mutants.on_scripts import MUTANTS as ON_SCRIPTS
+from tests.mutants.on_sources import MUTANTS as ON_SOURCES
+from tests.mutants.on_workers import MUTANTS as ON_WORKERS
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
 
-MUTANTS: Final[tuple[Mutant, ...]] = (
-    *on_sources.MUTANTS,
-    *on_intake.MUTANTS,
-    *on_scripts.MUTANTS,
-    *on_core.MUTANTS,
-    *on_workers.MUTANTS,
-)
+MUTANTS: Final[tuple[Mutant, ...]] = (*ON_SOURCES, *ON_INTAKE, *ON_SCRIPTS, *ON_CORE, *ON_WORKERS)
 
 
 def must_break() -> dict[str, frozenset[str]]:

@@ -34,11 +34,6 @@ SAID_MAX = 600
 LATE_NAP_MAX_S = 10.0
 
 
-def late_nap_s(idle_s: float) -> float:
-    """Give how late a polling loop wakes up: the longer nothing happens, the later, as on a sleepy machine."""
-    return min(LATE_NAP_MAX_S, idle_s * 0.4)
-
-
 class World:
     """
     Everything that one seed makes.
@@ -52,7 +47,7 @@ class World:
         self.seed = seed
         self.plan = plan
         self.chance = random.Random(seed * 7_919 + 17)
-        self.loop = SimLoop(late_nap_s)
+        self.loop = SimLoop(self._late_nap_s)
         self.server = Server(self, engine)
         self.counts: Counter[str] = Counter()
         self.awaits: Counter[str] = Counter()
@@ -73,6 +68,10 @@ class World:
 
     def wall_ms(self) -> int:
         return self.wall_us() // 1000
+
+    def _late_nap_s(self, idle_s: float) -> float:
+        """Give how late a polling loop wakes up: the longer nothing happens, the later, as on a sleepy machine."""
+        return 0.5 * self.chance.random() + min(LATE_NAP_MAX_S, idle_s * 0.5)
 
     def note(self, kind: str, detail: object = "") -> None:
         """Write a line of the trace."""
