@@ -99,8 +99,9 @@ async def _stop(deps: Deps, token: str, tickets: Sequence[str], detail: str) -> 
     """The whole call was refused, not a ticket: stop, bury nothing, probe with another ticket each time."""
     log.error("planhat refuses every call; the destination is stopped, nothing is lost", extra={"detail": detail})
     await deps.store.stop("refused", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
-    snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None
-    await deps.store.release(token, tickets, not_before_ms=snooze)
+    # The probe steps behind the others that are due; it must not wait when a new token comes.
+    behind = await deps.store.now_ms() if len(tickets) == 1 else None
+    await deps.store.release(token, tickets, not_before_ms=behind)
 
 
 async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Health, decision: Decision) -> None:

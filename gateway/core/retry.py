@@ -9,8 +9,6 @@ from typing import Final
 RATE_LIMIT_FLOOR_MS: Final = 1_000
 RATE_LIMIT_BASE_MS: Final = 2_000
 RATE_LIMIT_CAP_MS: Final = 120_000
-RETRY_AFTER_LOW_S: Final = 5
-RETRY_AFTER_HIGH_S: Final = 59
 
 
 def backoff_ms(attempt: int, *, base_ms: int, cap_ms: int, jitter: float) -> int:
@@ -43,13 +41,3 @@ def rate_limit_pause_ms(retry_after_s: float | None, attempt: int, jitter: float
         RATE_LIMIT_FLOOR_MS,
         backoff_ms(attempt + 1, base_ms=RATE_LIMIT_BASE_MS, cap_ms=RATE_LIMIT_CAP_MS, jitter=jitter),
     )
-
-
-def retry_after_answer_s(jitter: float) -> int:
-    """
-    The `Retry-After` of our own 503s, seconds: 5 to 59, because Zendesk repeats only below 60.
-
-    Args:
-        jitter: a random number in [0, 1).
-    """
-    return RETRY_AFTER_LOW_S + int(jitter * (RETRY_AFTER_HIGH_S - RETRY_AFTER_LOW_S + 1))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.retry import backoff_ms, rate_limit_pause_ms, retry_after_answer_s
+from gateway.core.retry import backoff_ms, rate_limit_pause_ms
 
 JITTER = st.floats(0, 1, exclude_max=True)
 
@@ -34,12 +34,3 @@ def test_retry_after_counts_but_never_less_than_a_second(said: float, pause: int
 def test_without_retry_after_the_pause_doubles_up_to_two_minutes(attempt: int, low: int) -> None:
     assert rate_limit_pause_ms(None, attempt, 0) == low
     assert low <= rate_limit_pause_ms(None, attempt, 0.999) <= 120_000
-
-
-@given(JITTER)
-def test_zendesk_repeats_what_we_ask_to_repeat(jitter: float) -> None:
-    assert 5 <= retry_after_answer_s(jitter) <= 59
-
-
-def test_our_own_retry_after_uses_its_whole_range() -> None:
-    assert (retry_after_answer_s(0), retry_after_answer_s(0.9999)) == (5, 59)

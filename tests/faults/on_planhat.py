@@ -49,9 +49,7 @@ def _strikes(name: str, low: float, high: float) -> None:
             scene.stage.change_faults({name: 0.0})
         struck = scene.since(mark, f"planhat:{name}")
         if name in STOPPING and scene.chance.random() < 0.6:  # else the probe of the minute finds out
-            yield from scene.meanwhile(
-                partial(command, ["resume"], scene.stage.operator_environment, as_json=False)
-            )
+            yield from scene.meanwhile(partial(command, ["resume"], scene.stage.operator_environment, as_json=False))
         return struck
 
 

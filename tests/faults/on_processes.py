@@ -157,7 +157,12 @@ def web_full(scene: Scene) -> Story:
     return scene.since(mark, "answer:503 full")
 
 
-@fault("web", "secret_rotation", "a new webhook secret beside the old one, web after web", "deliveries with the new one taken")
+@fault(
+    "web",
+    "secret_rotation",
+    "a new webhook secret beside the old one, web after web",
+    "deliveries with the new one taken",
+)
 def secret_rotation(scene: Scene) -> Story:
     sender, fresh = scene.stage.sender, secrets.token_hex(16)
     for web in scene.stage.webs:

@@ -22,7 +22,9 @@ REFUSED = "Redis counted the error, so a command of ours met it"
 FELT = "the sender was answered 503, or a worker said that Redis cannot be used"
 
 
-@fault("bridge", "redis_kill", "Redis killed -9 and started on its file (appendfsync always)", f"a new run id, and {FELT}")
+@fault(
+    "bridge", "redis_kill", "Redis killed -9 and started on its file (appendfsync always)", f"a new run id, and {FELT}"
+)
 def redis_kill(scene: Scene) -> Story:
     return (yield from _down(scene, scene.stage.redis.kill))
 
@@ -133,7 +135,9 @@ def redis_busy(scene: Scene) -> Story:
     return scene.errors("BUSY") - before
 
 
-@fault("bridge", "web_net_cut", "the webs' connections reset, new ones refused", "answers 503 while connections were cut")
+@fault(
+    "bridge", "web_net_cut", "the webs' connections reset, new ones refused", "answers 503 while connections were cut"
+)
 def web_net_cut(scene: Scene) -> Story:
     return (yield from _cut(scene, scene.stage.web_net, "answer:503 unavailable"))
 
@@ -155,7 +159,9 @@ def _cut(scene: Scene, net: Proxy, sign: str) -> Story:
     return int(cut > 0 and scene.since(mark, sign) > 0)
 
 
-@fault("bridge", "net_latency", "50 to 400 ms to Redis and back, web and worker", "the sender's median answer took that")
+@fault(
+    "bridge", "net_latency", "50 to 400 ms to Redis and back, web and worker", "the sender's median answer took that"
+)
 def net_latency(scene: Scene) -> Story:
     delay_s, began = scene.chance.uniform(0.05, 0.4), time.monotonic()
     nets = (scene.stage.web_net, scene.stage.worker_net)
@@ -186,7 +192,9 @@ def net_half_open(scene: Scene) -> Story:
     return int(swallowed > 0 and scene.since(mark, "answer:timed out", *NOT_STORED) > 0)
 
 
-@fault("bridge", "net_answers_lost", "Redis' answers lost, connections reset", "writes that Redis had and nobody knew of")
+@fault(
+    "bridge", "net_answers_lost", "Redis' answers lost, connections reset", "writes that Redis had and nobody knew of"
+)
 def net_answers_lost(scene: Scene) -> Story:
     mark = scene.mark()
     nets = (scene.stage.web_net, scene.stage.worker_net)

@@ -245,7 +245,9 @@ class Outage:
                 violations.append(f"{pace:.0f} tickets a minute leave, the quota takes {QUOTA * options.batch_items}")
         backlog = [key for key in order if key.startswith("T-")]
         turns = {key: place for place, key in enumerate(sorted(backlog, key=lambda key: truth[key].first_sent))}
-        late = [key for place, key in enumerate(backlog) if abs(turns[key] - place) > TURN_BATCHES * options.batch_items]
+        late = [
+            key for place, key in enumerate(backlog) if abs(turns[key] - place) > TURN_BATCHES * options.batch_items
+        ]
         if len(late) > max(2 * options.batch_items, DISORDER * len(backlog)):
             violations.append(f"{len(late)} of {len(backlog)} tickets left out of their turn (oldest first)")
         waits = sorted(writes[key] - truth[key].sent_at_s for key in newcomers if key in writes)

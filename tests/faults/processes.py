@@ -158,9 +158,7 @@ def wait_for(url: str, *, timeout_s: float = 20.0) -> None:
         time.sleep(0.1)
 
 
-def command(
-    arguments: list[str], environment: dict[str, str], *, as_json: bool = True, attempts: int = 1
-) -> list[Any]:
+def command(arguments: list[str], environment: dict[str, str], *, as_json: bool = True, attempts: int = 1) -> list[Any]:
     """
     Run the command line with --json and give its lines; one line that holds a list gives that list.
 

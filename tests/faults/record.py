@@ -34,7 +34,10 @@ LONG: Final = 16
 def record(release: str) -> Path:
     """Record one release; gives the file."""
     chance = random.Random(release)
-    with tempfile.TemporaryDirectory(prefix="record-") as directory, Stage(Path(directory), chance, tickets=10) as stage:
+    with (
+        tempfile.TemporaryDirectory(prefix="record-") as directory,
+        Stage(Path(directory), chance, tickets=10) as stage,
+    ):
         fresh, sent, joined, both = list(stage.helpdesk.tickets.values())[3:7]
         _send(stage, sent, 1)
         _send(stage, both, 1)

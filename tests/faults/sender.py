@@ -128,6 +128,7 @@ class Sender:
         if parcel.kind == "unreadable":
             self.events["unreadable"] += 1
             self.quarantined.add(one.body)
+            self.events["unreadable, sent again"] += failed
             if word != "quarantined":
                 self.wrong.append(f"an unreadable delivery was answered {word!r}")
             return

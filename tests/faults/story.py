@@ -102,7 +102,9 @@ class Fault:
 CATALOGUE: dict[str, Fault] = {}
 
 
-def fault(place: str, name: str, what: str, seen: str) -> Callable[[Callable[[Scene], Story]], Callable[[Scene], Story]]:
+def fault(
+    place: str, name: str, what: str, seen: str
+) -> Callable[[Callable[[Scene], Story]], Callable[[Scene], Story]]:
     """Enter a story into the catalogue."""
 
     def enter(story: Callable[[Scene], Story]) -> Callable[[Scene], Story]:

@@ -44,7 +44,7 @@ class Traffic:
         *,
         again: float = 0.1,
         forged: float = 0.02,
-        deletes: float = 0.004,
+        deletes: float = 0.0015,
         poison: float = 0.01,
         unreadable: float = 0.002,
     ) -> None:
