@@ -162,6 +162,9 @@ def _connection_of(  # noqa: PLR0917
             f"{where('account_id')} is not checked where map.sourceId reads the whole body: remove one of the two, or "
             "check the account by only.when."
         )
+    account_id = _account(read, where("account_id"), table.get("account_id"), source)
+    if auth == "signature":
+        _weak_proof(read, source, where("account_id"), account_id, public_url)
     return Connection(
         name=name,
         source=source,
@@ -170,7 +173,7 @@ def _connection_of(  # noqa: PLR0917
         on_delete=cast("OnDelete", table.get("on_delete", "delete")),
         prefix=prefix,
         subdomain=_host(read, where("domain"), table.get("domain"), source),
-        account_id=_account(read, where("account_id"), table.get("account_id"), source),
+        account_id=account_id,
         tolerance_s=tolerance_s,
         destination=destination_of(read, file, name, table),
         public_url=public_url,
@@ -202,16 +205,8 @@ def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | N
         read.warnings.append(
             "ZENDESK_ALLOW_TEST_SECRET=1 accepts webhooks that anybody can sign: remove it after the test."
         )
-    if source == "zoho_desk" and auth == "signature" and account_id is None:
-        read.warnings.append(
-            "ZOHO_DESK_ACCOUNT_ID is not set: Zoho signs for all its customers with the same keys, so any of them "
-            "could send as yours: set the orgId of your Zoho Desk."
-        )
-    if source == "hubspot" and auth == "signature" and public_url is None:
-        read.warnings.append(
-            "PUBLIC_URL is not set: HubSpot signs our address, which is now taken from the Host header of each "
-            "request: set it to the address that HubSpot calls, without /webhooks/hubspot."
-        )
+    if auth == "signature":
+        _weak_proof(read, source, f"{upper}_ACCOUNT_ID", account_id, public_url)
     return Connection(
         name=source,
         source=source,
@@ -224,6 +219,20 @@ def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | N
         tolerance_s=tolerance_s,
         public_url=public_url,
     )
+
+
+def _weak_proof(read: Reader, source: str, name: str, account_id: str | None, public_url: str | None) -> None:
+    """Warn where a signature proves less than it seems; only a warning, so that a first delivery can be tried."""
+    if source == "zoho_desk" and account_id is None:
+        read.warnings.append(
+            f"{name} is not set: Zoho signs for all its customers with the same keys, so any of them could send as "
+            "yours: set the orgId of your Zoho Desk."
+        )
+    if source == "hubspot" and public_url is None:
+        read.warnings.append(
+            "PUBLIC_URL is not set: HubSpot signs our address, which is now taken from the Host header of each "
+            "request: set it to the address that HubSpot calls, without /webhooks/hubspot."
+        )
 
 
 def _public_url(read: Reader) -> str | None:

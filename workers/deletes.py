@@ -37,8 +37,8 @@ MEMORY_S: Final = 86_400
 FOUND_S: Final = 600
 REFUSALS: Final = (*range(300, 400), 403, 405)
 """
-Statuses that say nothing of the ticket, but of the address or a permission. They hold deletions up, not the destination:
-a token that may write and not delete is a likely one. What else is refused, a bulk call finds out by itself.
+Statuses that say nothing of the ticket, but of the address or a permission. They hold deletions up, not batches: a
+token that may write and not delete is a likely one. What else is refused, a bulk call finds out by itself.
 """
 
 

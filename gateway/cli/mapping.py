@@ -178,7 +178,7 @@ def fates(normalized: Normalized, connection: Connection) -> dict[str, str]:
         if folded.action == "delete":
             told[ticket] = "deleted in Planhat"
         elif wants_reread(folded) and looks_up:
-            told[ticket] = "read from the helpdesk first: the body says only that it changed"
+            told[ticket] = "read from the helpdesk first: the body alone is not enough"
         elif wants_reread(folded) and not folded.part.fields:
             told[ticket] = f"buried as no_credentials: {REASONS['no_credentials']}"
         elif wanted and looks_up:

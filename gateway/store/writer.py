@@ -1,8 +1,8 @@
 """
 How a process finds out that Redis forgot what it had told it.
 
-Each process leaves a growing number in Redis with every put and every beat of its watch, and remembers the highest that
-Redis confirmed. A Redis that holds a smaller one has lost its tail: a torn file, a replica that lagged when it took over.
+Each process leaves a growing number in Redis with every put and every beat of its watch, and remembers the highest
+that Redis confirmed. A Redis that holds a smaller one has lost its tail: a torn file, a replica that took over late.
 """
 
 from __future__ import annotations

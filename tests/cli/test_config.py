@@ -195,6 +195,15 @@ def test_map_try_sees_the_company_rules_and_the_look_ups(file: Path) -> None:
     assert "looked up in the helpdesk first: " in "".join(with_variables["fates"].values())
 
 
+def test_map_try_says_what_a_body_without_fields_comes_to(file: Path) -> None:
+    folder = Path(__file__).parent.parent / "samples" / "zendesk"
+    body = json.loads((folder / "trigger_thin" / "body").read_bytes())
+    assert "buried as no_credentials: " in "".join(tried(file, "desk", body)["fates"].values())
+    assert "read from the helpdesk first" in "".join(
+        tried(file, "zendesk", body, ZENDESK_API_TOKEN="x")["fates"].values()
+    )
+
+
 def test_map_try_says_that_a_ticket_waits_for_its_company(file: Path) -> None:
     resolving = FILE.replace('only.tags = ["b2b"]', "company = { resolve = true }")
     file.write_text(resolving)

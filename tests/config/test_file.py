@@ -16,6 +16,7 @@ from gateway.config.keys import FILE, MAP_NAMES, Key
 from gateway.config.schema import example, schema
 from gateway.errors import ConfigurationError
 from gateway.settings import from_env
+from tests.sources.signers import SIGNERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -250,6 +251,31 @@ def test_two_connections_of_one_helpdesk_may_share_a_prefix(tmp_path):
 def test_what_does_not_fit_together_is_refused_at_boot(tmp_path, old, new, said):
     assert old in TWO
     assert said in refused(tmp_path, TWO.replace(old, new))
+
+
+def test_an_account_that_a_map_would_not_check_is_refused(tmp_path):
+    text = TWO.replace('on_delete = "close"', 'account_id = "77"\nmap.sourceId = "id"')
+    said = refused(tmp_path, text)
+    assert "connections.emea.account_id is not checked where map.sourceId reads the whole body" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("zoho_desk", "gateway.toml line 12: connections.apac.account_id is not set: Zoho signs for all its customers"),
+        ("hubspot", "PUBLIC_URL is not set: HubSpot signs our address"),
+    ],
+)
+def test_a_signature_that_proves_less_than_it_seems_is_warned_of(tmp_path, source, said):
+    text = TWO.replace('source = "zendesk"\ndestination = "labs"', f'source = "{source}"\ndestination = "labs"')
+    secret = secret_of(source)
+    assert any(said in warning for warning in boot(tmp_path, text, APAC_SECRET=secret).warnings)
+    bearer = text.replace('source_id_prefix = ""', 'auth = "bearer"')
+    assert boot(tmp_path, bearer, APAC_SECRET="apac-secret-of-20-chars").warnings == ()
+
+
+def secret_of(source: str) -> str:
+    return SIGNERS[source].secrets[0]
 
 
 def test_a_name_that_the_environment_made_already_is_refused(tmp_path):

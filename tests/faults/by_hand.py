@@ -123,7 +123,7 @@ def _carry_over(scene: Scene, ticket: str) -> Story:
     while True:
         try:
             with scene.stage.client(db=1) as own:
-                value = own.get(key)  # type: ignore[assignment]
+                value = own.get(key)
             break
         except redis.RedisError:  # away just now, by another story
             yield 0.2

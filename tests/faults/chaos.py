@@ -51,7 +51,7 @@ SENT: Final[dict[str, str]] = {
 MENDED: Final = ("refused", "unconfirmed")
 """Reasons of dead letters that Planhat's faults make; when it is well again a replay must end them."""
 CALM: Final = {"worker": 3.0, "operator": 2.0}
-"""Longer gaps where each fault holds Planhat's calls up for a while (a killed worker's slot lapses after up to 30 s)."""
+"""Longer gaps where each fault holds Planhat's calls up (a killed worker's slot lapses after up to 30 s)."""
 LEFT_OVER: Final = ("lease", "doubt", "suspects", "slots", "due")
 """Keys that must be empty when everything has settled."""
 

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis
 
@@ -50,7 +50,7 @@ class Marks:
         self.stage, self._over = stage, threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
-    def __enter__(self) -> Marks:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -103,7 +103,7 @@ def lagging_replica(scene: Scene, more: Callable[[], None]) -> None:
         undo.callback(replica.kill)
         client.replicaof("127.0.0.1", str(link.port))
         until = time.monotonic() + 20
-        while dict(client.info("replication")).get("master_link_status") != "up":  # type: ignore[call-overload]
+        while dict(client.info("replication")).get("master_link_status") != "up":
             assert time.monotonic() < until, "the replica does not follow"
             time.sleep(0.1)
         link.swallow("down")
@@ -214,7 +214,7 @@ def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
 
 
 def _send(stage: Stage, chance: random.Random, events: int) -> None:
-    """Send changes, each once and nearly in order: an old delivery repeated after a loss cannot be told from a new one."""
+    """Send changes, each once: an old delivery repeated after a loss cannot be told from a new one."""
     quiet = {"again": 0.0, "forged": 0.0, "deletes": 0.0, "poison": 0.0, "unreadable": 0.0}
     traffic = Traffic(stage.helpdesk, chance, events, **quiet)
     traffic.alive = [ticket for ticket in stage.helpdesk.tickets.values() if ticket.versions]

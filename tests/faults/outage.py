@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tests.faults.pileup import Hook, Tickets, grouped
 from tests.faults.processes import Fleet, ask, free_port, wait_for
@@ -63,7 +63,7 @@ class Outage:
         self.peak_bytes = 0
         self.samples = 0
 
-    def __enter__(self) -> Outage:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.callback(self.__exit__)
             self.redis.start()
@@ -129,7 +129,7 @@ class Outage:
         """Keep the highest memory that Redis' data took."""
         with self.client() as client:
             while not over.wait(SAMPLE_S):
-                used = int(dict(client.info("memory"))["used_memory_dataset"])  # type: ignore[call-overload]
+                used = int(dict(client.info("memory"))["used_memory_dataset"])
                 self.peak_bytes = max(self.peak_bytes, used)
                 self.samples += 1
 
@@ -142,7 +142,7 @@ class Outage:
                 for ticket, _ in client.zscan_iter(f"{GW}due", count=2_000):
                     key = f"{GW}change:{ticket.decode()}"
                     head: Any = client.getrange(key, 0, 3)
-                    several += client.strlen(key) > 12 + int.from_bytes(head)  # type: ignore[operator]
+                    several += client.strlen(key) > 12 + int.from_bytes(head)
                     if several:
                         break
                 if not several:
@@ -168,7 +168,7 @@ class Outage:
                         for key, raw in zip(keys, reading.execute(), strict=True):
                             writing.restore(key, 0, raw)
                         writing.execute()
-                return int(dict(bare.info("memory"))["used_memory_dataset"])  # type: ignore[call-overload]
+                return int(dict(bare.info("memory"))["used_memory_dataset"])
 
     # --------------------------------------------------------------------------------------------------- Planhat back
 
@@ -184,7 +184,7 @@ class Outage:
         until = back_at + options.drain_minutes * 60
         with self.client() as client:
             while time.monotonic() < until:
-                pending = int(client.zcard(f"{GW}due"))  # type: ignore[arg-type]
+                pending = int(client.zcard(f"{GW}due"))
                 if pending <= options.calm_tickets and not over.is_set():
                     over.set()
                     sending.join()
@@ -254,7 +254,7 @@ class Outage:
         _, state = ask(f"http://127.0.0.1:{self.sandbox_port}/_sandbox/state", timeout_s=120)
         held = state["tickets"]
         with self.client() as client:
-            pending = int(client.zcard(f"{GW}due"))  # type: ignore[arg-type]
+            pending = int(client.zcard(f"{GW}due"))
         whole = not pending
         wrong = [said for key in (truth if whole else ()) if (said := self.tickets.wrong(key, held.get(key, {})))]
         violations += wrong[:20]
@@ -321,8 +321,8 @@ def run(options: argparse.Namespace, compact: Callable[[str], None] | None = Non
             compact(outage.redis.url)
         joined_s = outage.joined(options.patience)
         with outage.client() as client:
-            settled = int(dict(client.info("memory"))["used_memory_dataset"])  # type: ignore[call-overload]
-            pending = int(client.zcard(f"{GW}due"))  # type: ignore[arg-type]
+            settled = int(dict(client.info("memory"))["used_memory_dataset"])
+            pending = int(client.zcard(f"{GW}due"))
         reference = outage.reference_bytes()
         over.set()
         sampling.join()

@@ -31,7 +31,7 @@ def iso(at_ms: int) -> str:
 
 @dataclass(slots=True)
 class Truth:
-    """What is true of one ticket: its newest version, the statuses it had, when it was first sent and its last change."""
+    """What is true of one ticket: newest version, the statuses it had, its place among the tickets, when it came."""
 
     version: int = -1
     statuses: list[tuple[str, str]] = field(default_factory=list)

@@ -47,9 +47,9 @@ def record(release: str) -> Path:
         _send(stage, joined, LONG)
         _send(stage, both, LONG)
         with stage.client() as client:
-            long = int(client.strlen(f"{GW}change:zendesk:{joined.id}"))  # type: ignore[arg-type]
+            long = int(client.strlen(f"{GW}change:zendesk:{joined.id}"))
             until = time.monotonic() + 90
-            while int(client.strlen(f"{GW}change:zendesk:{joined.id}")) >= long:  # type: ignore[arg-type]
+            while int(client.strlen(f"{GW}change:zendesk:{joined.id}")) >= long:
                 assert time.monotonic() < until, "no worker compacts"
                 time.sleep(1)
         stage.workers[0].end()

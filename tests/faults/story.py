@@ -53,7 +53,7 @@ class Scene:
     def redis(self, *words: str | bytes | int) -> Any:
         """Ask the real Redis something, past every proxy; None when it cannot be asked now."""
         with contextlib.suppress(redis.RedisError, OSError), self.stage.client() as client:
-            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+            return client.execute_command(*words)
         return None
 
     def surely(self, *words: str | bytes | int) -> Story:
@@ -73,14 +73,14 @@ class Scene:
     def errors(self, word: str) -> int:
         """Say how often Redis has answered an error since it was started."""
         with contextlib.suppress(redis.RedisError, OSError), self.stage.client() as client:
-            said: dict[str, Any] = client.info("errorstats")  # type: ignore[assignment]
+            said: dict[str, Any] = client.info("errorstats")
             return int(said.get(f"errorstat_{word}", {}).get("count", 0))
         return 0
 
     def run_id(self) -> str:
         """Say which start of Redis this is."""
         with contextlib.suppress(redis.RedisError, OSError), self.stage.client() as client:
-            return str(client.info("server")["run_id"])  # type: ignore[index]
+            return str(client.info("server")["run_id"])
         return ""
 
 

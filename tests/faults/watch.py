@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.stage import Stage
 
 FOREIGN: Final = "arq/worker.py"
-"""arq shields the end of a job from cancellation and drops what comes of it; when Redis is away asyncio tells of that."""
+"""arq shields a job's end from cancellation and drops what comes of it; when Redis is away asyncio tells of that."""
 TAKEN_BYTES: Final = 1 << 22
 
 

@@ -152,6 +152,7 @@ BATTERY: Final[dict[str, Case]] = {
         (
             f"{ENDPOINT}test_an_authentic_body_that_cannot_be_read_is_kept_whole",
             f"{HOSTILE}test_no_authentic_body_is_lost_or_fails",
+            f"{WIRE}test_whatever_stands_in_an_unreadable_delivery_it_can_be_shown_and_read_again",
         ),
         "202 quarantined: what is authentic is never lost",
     ),
@@ -246,6 +247,7 @@ BATTERY: Final[dict[str, Case]] = {
         (
             f"{ENDPOINT}test_a_shared_secret_in_header_or_url_is_compared_whole",
             f"{SIGNING}test_every_offered_token_is_a_secret_and_at_least_one_is_offered",
+            "tests/gate/test_battery.py::test_nothing_secret_is_compared_in_a_time_that_tells_where_it_differs",
             f"{SERVE}test_plain_uvicorn_serves_it_too_and_its_access_log_hides_tokens",
         ),
         "401, in constant time, never in a log",

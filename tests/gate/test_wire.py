@@ -167,6 +167,31 @@ def test_a_signed_request_of_another_method_changes_nothing(served: Any, redis_u
     assert pending(redis_url) == {}
 
 
+def test_whatever_stands_in_an_unreadable_delivery_it_can_be_shown_and_read_again(served: Any, redis_url: str) -> None:
+    strange = (("x-odd", "\xff\xfe\x80 \\u0000 %00"), ("x-long", "\xe9" * 9_000))
+    with served() as port:
+        for target in every():
+            request = replace(target.authentic[0], body=b"\xff\xfe\x00 not readable \xed\xa0\x80")
+            signed_so = target.signed(replace(request, headers=(*request.headers, *strange)))
+            assert post(port, target, signed_so)[0] // 100 == 2, target.name
+
+    async def show() -> list[tuple[dict[str, Any] | None, Any]]:
+        redis = connect(redis_url)
+        try:
+            store = Store(redis)
+            rows = await store.dead_letters("delivery")
+            return [(await store.show(row.id), await store.quarantined(row.id)) for row in rows]
+        finally:
+            await redis.aclose()
+
+    found = asyncio.run(show())
+    assert len(found) == len(SOURCES)
+    for shown, kept in found:
+        assert orjson.loads(orjson.dumps(shown)) is not None
+        assert kept.body.startswith(b"\xff\xfe\x00")
+        assert dict(kept.headers)["x-odd"] == strange[0][1]
+
+
 def test_what_strangers_send_stands_in_no_answer(served: Any) -> None:
     attacker = Attacker(random.Random(23))
     with served() as port:

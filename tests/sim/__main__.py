@@ -2,6 +2,7 @@
 Seeded simulations of the whole way, in virtual time.
 
     python -m tests.sim --seeds 1000 --from 0 [--workers 2] [--state FILE] [--json] | --trace SEED
+    python -m tests.sim --plant ack-ignores-the-cut
 
 Prints which modules were replaced, progress, and at the end events, faults and violations. Exits 1 on a violation, or
 when a class of fault never happened in 200 seeds or more.
@@ -28,6 +29,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--state", type=Path, default=None, help="a file that accumulates the figures over runs")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--trace", type=int, default=None, metavar="SEED", help="print all that happens in one seed")
+    parser.add_argument("--plant", default=None, metavar="NAME", help="look for a planted bug (tests/sim/planted.py)")
     return parser.parse_args(words)
 
 
@@ -42,6 +44,20 @@ def trace(seed: int) -> int:
     return 1 if result.violations else 0
 
 
+def hunt(name: str, seeds: int) -> int:
+    """Run seeds with a planted bug until one shows it; exit 0 when it was found."""
+    from tests.sim.planted import PLANTED
+    from tests.sim.run import run
+
+    for seed in range(seeds):
+        result = run(seed, store_type=PLANTED[name])
+        if result.violations:
+            print(f"{name}: found by seed {seed}: {result.violations[0]}")
+            return 0
+    print(f"{name}: not found in {seeds} seeds")
+    return 1
+
+
 def main(words: list[str] | None = None) -> int:
     """Run seeds; print their figures."""
     from tests.sim import report
@@ -51,6 +67,8 @@ def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     if options.trace is not None:
         return trace(options.trace)
+    if options.plant:
+        return hunt(options.plant, options.seeds)
     total = report.read(options.state) if options.state else report.Figures()
     first = options.first
     if first is None:

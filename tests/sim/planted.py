@@ -46,13 +46,6 @@ class AcceptsBeforeWriting(Store):
             return ["accepted"] * len(deliveries)
 
 
-class NoSecondSend(Store):
-    """A ticket in doubt is acked like any other."""
-
-    async def ack(self, token: str, acks: Sequence[Ack]) -> dict[str, str]:
-        return await super().ack(token, [replace(one, resend=None) for one in acks])
-
-
 class NoQuota(Store):
     """Calls are made without asking for quota."""
 
@@ -64,6 +57,5 @@ PLANTED: dict[str, Callable[..., Store]] = {
     "ack-ignores-the-cut": AckIgnoresTheCut,
     "no-hold": NoHold,
     "accepts-before-writing": AcceptsBeforeWriting,
-    "no-second-send": NoSecondSend,
     "no-quota": NoQuota,
 }

@@ -79,6 +79,8 @@ class Data:
         self.expires_us: dict[bytes, int] = {}
         self.writes = 0
         """Grows with every change of the data."""
+        self.ran = 0
+        """Commands and scripts that came this far."""
         self.commands: dict[bytes, Callable[[list[bytes]], Reply]] = {
             name.removeprefix("do_").upper().encode(): getattr(self, name) for name in dir(self) if name[:3] == "do_"
         }
@@ -90,6 +92,7 @@ class Data:
         Raises:
             Wrong: an error reply.
         """
+        self.ran += 1
         command = self.commands.get(name)
         if command is None:
             command = self.commands.get(name.upper())

@@ -80,6 +80,11 @@ class Engine:
             script = self._compiled[sha] = Script(run, text, self._names.get(sha, "?"))
         return sha, script
 
+    def version(self) -> bytes:
+        """Give the version of the language."""
+        version: bytes = self._lua.globals()[b"_VERSION"]
+        return version
+
     def known(self) -> dict[bytes, Script]:
         """Give every script of the project, as a server that has run for a while knows them."""
         return dict(self.script(text) for text in self._texts)
@@ -92,6 +97,7 @@ class Engine:
             Wrong: its error reply; what it wrote before stays.
         """
         self._data = data
+        data.ran += 1
         try:
             result = script.run(self._table(keys), self._table(args))
         except lua51.LuaError as error:

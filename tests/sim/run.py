@@ -22,6 +22,7 @@ from tests.sim.oracle import Judge
 from tests.sim.planhat import Doc, Planhat
 from tests.sim.processes import Web, Worker, client, close, worker_settings
 from tests.sim.redis_lua import Engine
+from tests.sim.redis_net import Server
 from tests.sim.truth import Delivery, Helpdesks, iso
 from tests.sim.world import World
 
@@ -69,9 +70,11 @@ class Simulation:
         *,
         plan: Plan | None = None,
         store_type: Callable[..., Store] = Store,
+        server_type: type[Server] = Server,
         keep: bool = False,
     ) -> None:
-        self.world = World(seed, plan or plans.draw(random.Random(seed)), engine(), keep=keep)
+        drawn = plan or plans.draw(random.Random(seed))
+        self.world = World(seed, drawn, engine(), keep=keep, server_type=server_type)
         self.store_type = store_type
         self.accepted: Counter[bytes] = Counter()
         self.answered: set[str] = set()

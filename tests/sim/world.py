@@ -43,12 +43,14 @@ class World:
         keep: keep the trace as lines, not only as a hash.
     """
 
-    def __init__(self, seed: int, plan: Plan, engine: Engine, *, keep: bool = False) -> None:
+    def __init__(
+        self, seed: int, plan: Plan, engine: Engine, *, keep: bool = False, server_type: type[Server] = Server
+    ) -> None:
         self.seed = seed
         self.plan = plan
         self.chance = random.Random(seed * 7_919 + 17)
         self.loop = SimLoop(self._late_nap_s)
-        self.server = Server(self, engine)
+        self.server = server_type(self, engine)
         self.counts: Counter[str] = Counter()
         self.awaits: Counter[str] = Counter()
         self.events = 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core.placing import Placing
+from gateway.store.client import connect
+from gateway.store.pending import Store
 from workers import companies
 from workers.planhat.client import PlanhatClient
 from workers.planhat.sandbox_tickets import Tickets
@@ -135,7 +137,20 @@ async def test_the_loop_goes_on_until_told_to_stop(resolving: Desk) -> None:
     assert reads(resolving) == 1
 
 
-async def test_the_loop_survives_a_redis_that_is_away_and_a_defect(resolving: Desk) -> None:
+async def test_the_loop_waits_for_a_redis_that_is_away(resolving: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    stop = asyncio.Event()
+    away = connect("unix:///nowhere/redis.sock")
+    resolving.deps.store = Store(away)
+    running = asyncio.create_task(companies.run(resolving.deps, stop))
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    await away.aclose()
+    assert "redis cannot be used" in caplog.text
+
+
+async def test_the_loop_survives_a_defect(resolving: Desk) -> None:
     class Broken(PlanhatClient):
         async def companies(self) -> Any:
             stop.set()
