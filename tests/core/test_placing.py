@@ -115,3 +115,10 @@ def test_the_company_id_follows_the_external_id():
     assert sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, moved)["companyId"] == "60b2"
     unknown = Found(companies={"8": Company((), "nobody")}, ids=ids)
     assert "companyId" not in sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, unknown)
+
+
+def test_a_ticket_in_doubt_names_its_company_even_where_it_has_none():
+    alone = folded(refs={"organization_id": "6"})
+    in_doubt = make_item(alone, FOUND, ticket="z:1", source="z", doubt=True)
+    assert orjson.loads(in_doubt.body)["companyExternalId"] is None
+    assert "companyExternalId" not in sent(alone)

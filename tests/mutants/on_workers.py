@@ -307,8 +307,8 @@ MUTANTS: Final = (
         "a stopped destination is probed with one ticket for ever, which may be to blame itself",
         ("call-refused", "I7"),
         SETTLE,
-        "snooze = (await deps.store.now_ms()) + PROBE_EVERY_MS if len(tickets) == 1 else None",
-        "snooze = None",
+        "behind = await deps.store.now_ms() if len(tickets) == 1 else None",
+        "behind = None",
         (ON_FLIGHT + "a_stopped_destination_is_probed_with_another_ticket_each_time",),
     ),
     Mutant(
