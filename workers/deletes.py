@@ -15,14 +15,17 @@ from gateway.core.retry import rate_limit_pause_ms
 from gateway.core.ticket import REASONS, after_delete
 from gateway.errors import StoreError
 from workers.batch import Held, hold
-from workers.deps import CLAIM_LEASE_MS
+from workers.deps import CLAIM_LEASE_MS, START_WITHIN_S
 from workers.read_back import newest
 from workers.settle import PROBE_EVERY_MS, bury
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.store.records import CallKind, Pause
     from workers.deps import Deps
     from workers.planhat.client import DeleteAnswer
+    from workers.planhat.wire import Row
 
 log = logging.getLogger("planhat_gateway.deletes")
 
@@ -120,11 +123,10 @@ async def _delete(deps: Deps, token: str, one: Held, kind: CallKind) -> bool:
         # A wrong address answers 404 as well, and the ticket may have got another `_id` since: the list tells.
         planhat_id = await _find(deps, one, kind)
         if planhat_id == "":
-            answer = None
-            await _remember(deps, one, before)  # nothing shows that this was Planhat's answer
+            answer = None  # nothing shows that this was Planhat's answer
         elif planhat_id not in (None, remembered):
             answer = await _call(deps, token, one, planhat_id, kind)
-    if answer and answer.kind == "refused":
+    if not answer or answer.kind == "refused":
         await _remember(deps, one, before)
     if answer is None:
         await _again(deps, token, one)
@@ -136,12 +138,15 @@ async def _call(deps: Deps, token: str, one: Held, planhat_id: str, kind: CallKi
     """Call Planhat; None when there is no quota for it now or the claim is lost."""
     store = deps.store
     limit = deps.settings.calls_per_minute
-    if await store.reserve(limit_per_minute=limit, kind=kind, epoch=deps.epoch):
-        return None
+    await _remember(deps, one, b"called")
+    began_s = deps.monotonic()
     lost = await store.extend([one.ticket], token, deps.call_lease_ms)
     if lost or not await store.extend_slot(token, deps.call_lease_ms):
         return None
-    await _remember(deps, one, b"called")
+    if await store.reserve(limit_per_minute=limit, kind=kind, epoch=deps.epoch):
+        return None
+    if deps.monotonic() - began_s > START_WITHIN_S:  # Redis, or this process, was slow: the call could outlive its claim
+        return None
     answer = await deps.planhat.delete(planhat_id)
     await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
     log.info("deletion answered", extra={"ticket": one.ticket, "outcome": answer.kind, "status": answer.status})
@@ -203,23 +208,35 @@ async def _found_before(deps: Deps, one: Held) -> str:
 
 
 async def _find(deps: Deps, one: Held, kind: CallKind) -> str | None:
-    """Find the `_id` in Planhat's list: by the requester if known, else among the newest; "" = cannot be told now."""
+    """
+    Find the `_id` in Planhat's list: by the requester if known, else among the newest; "" = cannot be told now.
+
+    The requester that we know is the one of the last answer. A call without one may have brought another since, under
+    whom Planhat lists the ticket now.
+    """
     email = one.folded.state.kept.get("email")
+    found: str | None = None
     if email:
         wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)
         if wait_ms:
             return ""
         answer = await deps.planhat.list_tickets(email=email, sort="-updateDate", limit=ROWS_OF_ONE_PERSON)
         await deps.store.count({"calls": 1, "calls_list": 1})
-        rows = answer.rows
-    else:
+        if answer.rows is None:
+            return ""
+        found = _id_among(answer.rows, one.ticket)
+    if found is None:
         rows = await newest(deps, frozenset({one.ticket}), kind=kind, pages=1)
-    if rows is None:
-        return ""
-    found = next((row.id for row in rows if row.source_id == one.ticket), None)
+        if rows is None:
+            return ""
+        found = _id_among(rows, one.ticket)
     if found:  # else listings alone would use up the deletions' share of the quota
         await deps.store.cache_set("planhat", "found", {one.ticket: found.encode()}, FOUND_S)
     return found
+
+
+def _id_among(rows: Sequence[Row], ticket: str) -> str | None:
+    return next((row.id for row in rows if row.source_id == ticket), None)
 
 
 async def _not_found(deps: Deps, token: str, one: Held) -> None:

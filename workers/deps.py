@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CLAIM_LEASE_MS: Final = 30_000
 """How long a ticket or a slot stays claimed while nothing is under way to Planhat."""
 
+START_WITHIN_S: Final = 3.0
+"""A call begins at most so long after its claims were extended; else they could lapse before it can land no more."""
+
 
 @dataclass(slots=True)
 class Deps:
@@ -53,5 +56,10 @@ class Deps:
 
     @property
     def call_lease_ms(self) -> int:
-        """How long a ticket stays claimed from just before a call: the call's time plus the hold, ms."""
-        return int((self.settings.timeout_s + self.settings.hold_s) * 1000)
+        """
+        How long a ticket stays claimed from just before a call: the call's time plus the hold, ms.
+
+        And what may pass between the claim's extension and the call's beginning (`START_WITHIN_S`), because time-out
+        and hold count from there.
+        """
+        return int((self.settings.timeout_s + self.settings.hold_s + START_WITHIN_S) * 1000)

@@ -17,7 +17,7 @@ from gateway.core.bisect import next_test
 from gateway.core.debounce import is_due
 from gateway.core.outcome import Verdict, decide
 from gateway.errors import StoreError
-from workers.deps import CLAIM_LEASE_MS
+from workers.deps import CLAIM_LEASE_MS, START_WITHIN_S
 from workers.gather import gather, give_back, prepare
 from workers.settle import bury_convicted, settle
 
@@ -217,18 +217,21 @@ def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:
 async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view: View) -> Verdict:
     """Reserve quota, make sure of the claim, call Planhat, settle by what it answered."""
     store, settings, token = deps.store, deps.settings, batch.token
-    wait_ms = await store.reserve(
-        limit_per_minute=settings.calls_per_minute, kind="probe" if view.pause.stopped else "call", epoch=deps.epoch
-    )
-    if wait_ms:
-        deps.quota_free_at_s = deps.monotonic() + wait_ms / 1000
-        await store.release(token, [one.ticket for one in chunk])
-        return Verdict.PAUSE
     lease_ends_s = deps.monotonic() + deps.call_lease_ms / 1000
     lost = await store.extend([one.ticket for one in chunk], token, deps.call_lease_ms)
     sending = [one for one in chunk if one.ticket not in lost]
     if not sending or not await store.extend_slot(slot, deps.call_lease_ms):
         await store.release(token, [one.ticket for one in sending])
+        return Verdict.PAUSE
+    wait_ms = await store.reserve(  # last, since a call must fall into the minute that it was counted in
+        limit_per_minute=settings.calls_per_minute, kind="probe" if view.pause.stopped else "call", epoch=deps.epoch
+    )
+    if wait_ms:
+        deps.quota_free_at_s = deps.monotonic() + wait_ms / 1000
+        await store.release(token, [one.ticket for one in sending])
+        return Verdict.PAUSE
+    if deps.monotonic() > lease_ends_s - deps.call_lease_ms / 1000 + START_WITHIN_S:
+        await store.release(token, [one.ticket for one in sending])  # Redis is too slow: the call could outlive its claims
         return Verdict.PAUSE
 
     async def still_ours() -> bool:

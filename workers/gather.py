@@ -199,7 +199,6 @@ def _make(deps: Deps, one: Held, found: Found, *, has_helpdesk: bool) -> str | N
             source=settings.source_of(one.connection),
             with_history=settings.history == "full",
             placing=placing,
-            doubt=one.doubt > 0,
         )
         reason = screen(one.folded, one.item, max_bytes=settings.batch_max_bytes - 2)  # its brackets
         kept = one.item.kept

@@ -194,18 +194,17 @@ async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], 
 
 async def _read_back(deps: Deps, token: str, missing: Sequence[Held]) -> set[str]:
     """
-    Planhat counted fewer than were sent and named none: one listing confirms what it created; the rest is sent once
-    more, then confirmed by its row or buried.
+    Planhat counted fewer than were sent and named none: one listing confirms what the call created.
+
+    The rest is sent once more, then confirmed by its row or buried.
     """
     seen = await confirmed(deps, missing)
-    if seen is None:  # without the wait the same call and listing would be repeated until the quota is gone
-        names = [one.ticket for one in missing]
-        await deps.store.unsuspect(names)
-        await deps.store.release(token, names, not_before_ms=(await deps.store.now_ms()) + PARK_MS)
+    if seen is None:  # Planhat may hold them or not: ambiguous, so their claims run out and they are in doubt
+        await deps.store.unsuspect([one.ticket for one in missing])
         return set()
     names = [one.ticket for one in missing]
     before = dict(zip(names, await deps.store.cache_get("planhat", "unconfirmed", names), strict=True))
-    # Of a ticket that Planhat held before, its row proves little: the status may be the one it had. It is sent once more.
+    # Of a ticket that Planhat held before its row proves little: the status may be the old one. It is sent once more.
     sure = {one.ticket for one in missing if one.ticket in seen and (_first(one) or before[one.ticket] == _mark(one))}
     unseen = [one for one in missing if one.ticket not in seen]
     again = {

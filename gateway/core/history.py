@@ -34,9 +34,17 @@ class Sighting(NamedTuple):
 
 
 def runs(sightings: Iterable[Sighting]) -> list[Sighting]:
-    """Give the first sighting of each run of one status, oldest first."""
+    """
+    Give the first sighting of each run of one status, oldest first.
+
+    What Planhat's own history told has no tie; where we saw the same at the same time, ours says in which order.
+    """
     firsts: list[Sighting] = []
-    for sighting in sorted(sightings):
+    ordered = sorted(sightings)
+    seen = {(at_ms, status) for at_ms, tie, status in ordered if tie} if len(ordered) > 1 else ()
+    for sighting in ordered:
+        if seen and not sighting.tie and (sighting.at_ms, sighting.status) in seen:
+            continue
         if not firsts or firsts[-1].status != sighting.status:
             firsts.append(sighting)
     return firsts

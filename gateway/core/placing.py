@@ -40,15 +40,14 @@ class Placing:
 ORDINARY: Final = Placing()
 
 
-def placed(
-    folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY, *, doubt: bool = False
-) -> dict[str, Json]:
+def placed(folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY) -> dict[str, Json]:
     """
     Give the company fields of an item: named ones first, then the organization's, then the mail domain's.
 
+    No external id is said as null, of a new ticket too: an earlier call that was never settled may have named one.
+
     Args:
         email: the requester's address as the item carries it.
-        doubt: an earlier call was never settled and may have named another company, so silence would not do.
     """
     if placing.external_id or placing.company_id:
         fixed = {"companyExternalId": placing.external_id, "companyId": placing.company_id}
@@ -67,10 +66,6 @@ def placed(
                 values.setdefault(name, kept[name])
     elif not organization:
         values.setdefault("companyExternalId", None)
-    if doubt:
-        values.setdefault("companyExternalId", None)
-    elif values.get("companyExternalId") is None and folded.new and "companyExternalId" not in fields:
-        values.pop("companyExternalId", None)
     if not values.get("domains") and email and (domains := company_domains(email, placing.free_mail)):
         values["domains"] = list(domains)
     if not placing.by_domain:

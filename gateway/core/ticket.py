@@ -188,7 +188,6 @@ def make_item(  # noqa: PLR0913
     source: str,
     with_history: bool = True,
     placing: Placing = ORDINARY,
-    doubt: bool = False,
 ) -> Item:
     """
     Put the Planhat item together.
@@ -198,13 +197,12 @@ def make_item(  # noqa: PLR0913
         source: the connection's source name; "" for changes that no connection brought, which leave it as it is.
         with_history: PLANHAT_HISTORY is `full`.
         placing: the connection's company rules.
-        doubt: an earlier call about the ticket was never settled.
     """
     values = dict(folded.fields)
     values.update(_people(folded, found))
     email = values.get("email") or None
     values["email"] = email
-    values.update(placed(folded, found, email, placing, doubt=doubt))
+    values.update(placed(folded, found, email, placing))
     if placing.resolve and "companyId" not in folded.fields and (external := values.get("companyExternalId")):
         values.pop("companyId", None)  # of the company before
         if external in found.ids:

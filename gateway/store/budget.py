@@ -7,6 +7,7 @@ A reservation is never given back. The window slides over the last 60 s, with a 
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.store.room import Room, number
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 DELETE_SHARE: Final = 0.2
 """Of the quota, at most, for deletes (but always one call)."""
 
+GUARD_S: Final = 1.0
+"""By so much is the window longer than a minute (reserve.lua)."""
+
+RESERVE_TRIES: Final = 3
+SLOW_WAIT_MS: Final = 1_000
 _MOST_REMEMBERED: Final = 16
 
 
@@ -39,7 +45,8 @@ class Budget(Room):
             epoch: Redis' epoch as the caller knows it (`ensure_epoch`). When Redis has lost it, the window counts as
                 full for a minute; the caller may go on passing the old one.
         Returns:
-            0 when reserved, else how many ms to wait before asking again.
+            0 when reserved, else how many ms to wait before asking again. A reservation whose answer took longer than the
+            window's guard is not used: the call would fall into another minute than the one it was counted in.
         Raises:
             ValueError: `n` is more than a minute can ever give.
         Keys:
@@ -48,18 +55,20 @@ class Budget(Room):
         share = max(1, int(limit_per_minute * DELETE_SHARE))
         if not 1 <= n <= (share if kind == "delete" else limit_per_minute):
             raise ValueError(f"{n} calls of kind {kind} never fit into {limit_per_minute} a minute")
-        keys, ident = self.keys, secrets.token_hex(8)
-        known = epoch
-        while True:
+        keys, known = self.keys, epoch
+        for _ in range(RESERVE_TRIES):
             known = self._renewed.get(known, known) if known else None
+            began_s = time.monotonic()
             wait = await self.scripts.run(
                 "reserve",
                 [keys.calls, keys.calls_delete, keys.pause, keys.meta],
-                [self.scripts.now(), kind, n, limit_per_minute, share, ident, known or b""],
+                [self.scripts.now(), kind, n, limit_per_minute, share, secrets.token_hex(8), known or b""],
             )
-            if isinstance(wait, int):
+            if not isinstance(wait, int):
+                known, _ = await self.ensure_epoch(known)
+            elif wait or time.monotonic() - began_s <= GUARD_S:
                 return wait
-            known, _ = await self.ensure_epoch(known)
+        return SLOW_WAIT_MS
 
     async def calls_last_minute(self) -> int:
         """Give how many calls were reserved in the window of the last minute."""

@@ -277,3 +277,9 @@ def test_a_newer_release_s_frame_and_state_are_left_alone() -> None:
     with pytest.raises(states.UnknownState):
         states.read(b'{"v":2}')
     assert states.read(None) is None
+
+
+def test_what_planhat_told_of_the_same_moment_stands_once():
+    ours = [Sighting(5, 7, "open"), Sighting(5, 9, "solved")]
+    told = [Sighting(5, 0, "open"), Sighting(5, 0, "solved")]
+    assert [row.status for row in runs([*told, *ours])] == ["open", "solved"]

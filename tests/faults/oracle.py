@@ -55,15 +55,30 @@ def judge(
         if held is None:
             violations.append(f"{key}: lost (dead letter: {reasons.get(key)})")
             continue
-        for name, value in expected.items():
-            there = held.get(name)
-            if name == "tags":
-                there = sorted(there or [])
-            if name == "history":
-                there = _seconds(there or [])
-            if there != value:
-                violations.append(f"{key}.{name}: Planhat holds {there!r}, the helpdesk {value!r}")
+        violations += _differences(key, expected, held)
     return violations
+
+
+def judge_left_behind(expected: dict[str, dict[str, Any]], state: dict[str, Any]) -> list[str]:
+    """Compare tickets that an earlier release left in Redis with what it would have sent, by sourceId."""
+    return [
+        said
+        for key, fields in expected.items()
+        for said in (_differences(key, fields, state[key]) if key in state else [f"{key}: lost"])
+    ]
+
+
+def _differences(key: str, expected: dict[str, Any], held: dict[str, Any]) -> list[str]:
+    found = []
+    for name, value in expected.items():
+        there = held.get(name)
+        if name == "tags":
+            there = sorted(there or [])
+        if name == "history":
+            there = _seconds(there or [])
+        if there != value:
+            found.append(f"{key}.{name}: Planhat holds {there!r}, the helpdesk {value!r}")
+    return found
 
 
 def judge_log(path: Path, quota: int) -> tuple[list[str], dict[str, int]]:

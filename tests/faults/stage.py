@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from tests.faults.helpdesk import Helpdesk, serve_lookups
-from tests.faults.oracle import judge, judge_log
+from tests.faults.oracle import judge, judge_left_behind, judge_log
 from tests.faults.processes import Fleet, Process, ask, command, free_port, wait_for
 from tests.faults.proxy import Proxy
 from tests.faults.sender import Sender
@@ -190,6 +190,7 @@ class Stage:
         _, state = ask(f"{self.sandbox_url}/_sandbox/state", timeout_s=60)
         dead = command(["dead", "list", "--limit", "100000"], self.operator_environment)
         violations += judge(self.helpdesk, self.sender.accepted, state["tickets"], dead)
+        violations += judge_left_behind(self.left_behind, state["tickets"])
         more, figures = judge_log(self.log, QUOTA)
         reasons: dict[str, int] = {}
         for row in dead:

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from pathlib import Path
+
 SLICE = 25
 """Seeds of one piece of work; figures are kept after each."""
 
@@ -61,8 +62,8 @@ def hunt(name: str, seeds: int) -> int:
 def main(words: list[str] | None = None) -> int:
     """Run seeds; print their figures."""
     from tests.sim import report
-    from tests.sim.many import pieces
     from tests.sim.clocks import REPLACED
+    from tests.sim.many import pieces
 
     options = arguments(words)
     if options.trace is not None:
@@ -100,5 +101,6 @@ def main(words: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # one order of every set of texts: the same number is the same trace
-        os.execve(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+        again = [sys.executable, "-m", "tests.sim", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
     sys.exit(main())

@@ -8,7 +8,6 @@ The only things of a real process that are replaced: its clocks and its randomne
 from __future__ import annotations
 
 import contextlib
-import random
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from gateway.ingest import problems
 from tests.sim.loop import EPOCH_S
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
     from tests.sim.loop import SimLoop

@@ -77,7 +77,7 @@ class Handle:
         self._context.run(self._callback, *self._args)
 
 
-class Numbered(asyncio.Task):  # type: ignore[type-arg]
+class Numbered(asyncio.Task[Any]):
     """A task whose hash is its number, so that sets of tasks have one order in every run."""
 
     def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **more: Any) -> None:
@@ -91,7 +91,10 @@ class Numbered(asyncio.Task):  # type: ignore[type-arg]
         return self is other
 
 
-class SimLoop(asyncio.AbstractEventLoop):
+_Base: Any = asyncio.AbstractEventLoop
+
+
+class SimLoop(_Base):  # type: ignore[misc]
     """
     The loop. `current` is the process whose code runs now, None for the world outside.
 

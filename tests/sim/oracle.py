@@ -1,7 +1,8 @@
 """
 The judge: a reference fold written from DESIGN's rules, which imports neither gateway nor workers.
 
-Invariants as DESIGN §3 numbers them. While a run goes on: I3, I4, I5, I6, I8, I12, I13. At its end: I1, I2, I4, I10, I15.
+Invariants as DESIGN §3 numbers them. While a run goes on: I3, I4, I5, I8, I12, I13. At its end: I1, I2, I4, I6, I7,
+I10, I15.
 """
 
 from __future__ import annotations
@@ -144,12 +145,12 @@ class Judge:
             return
         refusals = self._refusal(ticket, said, expected)
         if refusals:
-            if any(one.life in ("deleted", "purged") for one in said):
-                refusals.add("incomplete")  # what was dropped while it was gone may be missing from its revival
+            if _dropped(said):
+                refusals.add("incomplete")
             if reason not in refusals:
                 broken(f"{key}: must be a dead letter of {sorted(refusals)}, is {reason!r} (I15)")
             return
-        if reason == "incomplete" and any(one.life in ("deleted", "purged") for one in said):
+        if reason in ("incomplete", "missing_email", "missing_company") and _dropped(said):
             self.world.seen("incomplete_after_a_deletion")
             return
         if dead:
@@ -176,9 +177,7 @@ class Judge:
             return {"missing_email"}
         if "POISON" in str(expected.get("title")):
             return {"refused"}
-        known = ticket.before is not None or any(
-            name == "title" for held, name in self.held if held == ticket.key
-        )
+        known = ticket.before is not None or any(name == "title" for held, name in self.held if held == ticket.key)
         complete = any(one.creation or one.full for one in said) or {"title", "email"} <= expected.keys()
         reasons = set()
         if ticket.key not in self.planhat.docs and not known and not complete:
@@ -220,6 +219,18 @@ def runs(said: list[Said], before: list[tuple[int, str]]) -> list[tuple[int, str
         if not history or history[-1][1] != status:
             history.append((at_ms, status))
     return history
+
+
+def _dropped(said: list[Said]) -> bool:
+    """
+    Say whether a ticket's revival may lack something: while it is gone, changes only move stamps (DESIGN).
+
+    So it is when a change that is no full revival is newer than a deletion; it may have come in between the two.
+    """
+    gone = [one.rank for one in said if one.life in ("deleted", "purged")]
+    return bool(gone) and any(
+        one.rank > min(gone) and not (one.life == "live" and one.full) and one.life != "deleted" for one in said
+    )
 
 
 def _paused(flight: Flight) -> bool:

@@ -1,9 +1,9 @@
 """
 A modelled Planhat behind httpx' transport. It shares no code with workers/planhat, neither the wire nor the sandbox.
 
-It does what the facts say a real one may do: drop items without an e-mail silently, refuse a whole call or single items,
-answer with counts that leave somebody out, with HTML, with half a JSON, late or never, and let a call that was given up
-land seconds later.
+It does what the facts say a real one may do: drop items silently, refuse a whole call or single items, answer with
+counts that leave somebody out, with HTML, with half a JSON, late or never, and let a call that was given up land
+seconds later.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Planhat:
     items: int = 0
     revoked: bool = False
     away: bool = False
+    skipped: set[str] = field(default_factory=set)
     _number: int = 0
     _updates: int = 0
 
@@ -97,9 +98,11 @@ class Planhat:
                 self.world.seen("planhat_dropped_silently")
                 self.world.broken(f"{source_id}: sent without an e-mail, which Planhat drops silently (I15)")
                 continue
-            if source_id == skip:
+            if source_id == skip and source_id not in self.skipped:
+                self.skipped.add(source_id)  # twice could not be told from a Planhat that does not count
                 self.world.seen("planhat_skipped_item")
                 continue
+            self.skipped.discard(source_id)
             doc = self.docs.get(source_id)
             if doc is None:
                 if not (item.get("domains") or item.get("companyExternalId") or item.get("companyId")):
@@ -121,7 +124,9 @@ class Planhat:
         if flight is not None:
             flight.ends_s = min(flight.ends_s, self.world.loop.now_s)
         self.world.active()
-        self.world.note("landed", [(one["sourceId"], "created") for one in created] + [one["sourceId"] for one in updated])
+        self.world.note(
+            "landed", [(one["sourceId"], "created") for one in created] + [one["sourceId"] for one in updated]
+        )
         return {
             "created": len(created),
             "createdErrors": [],
@@ -256,9 +261,9 @@ class Transport(httpx.AsyncBaseTransport):
             if not answer.done():
                 answer.set_result((status, headers, content))
 
-        def fail(error: Exception) -> None:
+        def tell(told: Any) -> None:
             if not answer.done():
-                answer.set_result(error)
+                answer.set_result(told)
 
         def apply() -> None:
             if fate == "planhat_timeout_late" and answer.cancelled():
@@ -266,7 +271,7 @@ class Transport(httpx.AsyncBaseTransport):
             effect()
             end()
 
-        later = lambda wait_s, call, *args: loop.call_later(wait_s, call, *args)  # noqa: E731
+        later = loop.call_later
         match fate:
             case "planhat_429":
                 headers = chance.choice(({}, {"retry-after": "2"}, {"retry-after": "-5"}, {"retry-after": "0"}, HTML))
@@ -279,20 +284,20 @@ class Transport(httpx.AsyncBaseTransport):
                     later(chance.uniform(0.01, max(0.02, by_s - loop.now_s)), apply)
                 else:
                     later(delay_s, end)
-                later(delay_s, lambda: answer.done() or answer.set_result((status, HTML, PAGE.format(status).encode())))
+                later(delay_s, tell, (status, HTML, PAGE.format(status).encode()))
             case "planhat_timeout_never":
                 end()
             case "planhat_timeout_late":
                 later(chance.uniform(0.01, max(0.02, by_s - loop.now_s)), apply)
             case "planhat_lost_answer":
                 later(delay_s, apply)
-                later(delay_s, fail, httpx.ReadError("connection reset"))
+                later(delay_s, tell, httpx.ReadError("connection reset"))
             case "planhat_cut_before":
                 if chance.random() < 0.4:
                     later(chance.uniform(0.01, max(0.02, by_s - loop.now_s)), apply)
                 else:
                     end()
-                later(delay_s, fail, chance.choice((httpx.ReadError("cut"), httpx.RemoteProtocolError("disconnected"))))
+                later(delay_s, tell, chance.choice((httpx.ReadError("cut"), httpx.RemoteProtocolError("disconnected"))))
             case "planhat_slow":
                 later(chance.uniform(0.3, self.timeout_s * 0.9), lambda: say(*effect()))
             case _:

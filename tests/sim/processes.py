@@ -24,7 +24,6 @@ from gateway.ingest.tally import Tally
 from gateway.sources import SOURCES
 from gateway.sources.base import Connection
 from gateway.store.client import HEALTH_CHECK_S, Pool
-from gateway.store.pending import Store
 from tests.sim.loop import PROCESS, Process
 from tests.sim.planhat import Planhat, Transport
 from tests.sim.redis_net import SimConnection
@@ -38,6 +37,7 @@ from workers.settings import WorkerSettings, from_env
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.store.pending import Store
     from tests.sim.world import World
 
 CONNECTIONS = (
@@ -221,7 +221,11 @@ class Worker(Process):
         self.deps = Deps(
             store=store_of(self.redis),
             planhat=PlanhatClient(
-                settings.api_url, settings.api_token, timeout_s=settings.timeout_s, transport=transport, wall_s=self.wall_s
+                settings.api_url,
+                settings.api_token,
+                timeout_s=settings.timeout_s,
+                transport=transport,
+                wall_s=self.wall_s,
             ),
             settings=settings,
             token=lambda: f"{name}-{chance.getrandbits(48):012x}",

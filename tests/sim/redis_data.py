@@ -1,5 +1,5 @@
 """
-The part of Redis that the gateway uses, in Python: strings, hashes, sets, sorted sets, expiry, the errors of a full one.
+The part of Redis that the gateway uses, in Python: strings, hashes, sets, sorted sets, expiry.
 
 Held to a real server by tests/sim/test_redis_model.py: the same scripts, the same operations, the same answers and the
 same data afterwards.

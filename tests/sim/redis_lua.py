@@ -1,23 +1,22 @@
 """
 The project's own Lua files, run by an embedded Lua 5.1 over the modelled data: nothing of a script is rewritten.
 
-As a Redis server does it: EVALSHA of an unknown script is NOSCRIPT, EVAL keeps it; a script that fails midway keeps what
-it wrote; a full server refuses scripts without `flags=allow-oom`; a replica refuses those that may write.
+As a Redis server does it, a script that fails midway keeps what it wrote.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from lupa import lua51
 
 from tests.sim.redis_data import Wrong
 
 if TYPE_CHECKING:
     from tests.sim.redis_data import Data, Reply
 
+lua51: Any = import_module("lupa.lua51")
 _WRAP = b"return function(KEYS, ARGV) %s\nend"
 _PRELUDE = b"""
 struct = {pack = ..., unpack = select(2, ...)}
@@ -59,7 +58,9 @@ class Engine:
 
     def __init__(self, scripts: dict[str, bytes]) -> None:
         self._texts = list(scripts.values())
-        self._names = {hashlib.sha1(text, usedforsecurity=False).hexdigest().encode(): name for name, text in scripts.items()}
+        self._names = {
+            hashlib.sha1(text, usedforsecurity=False).hexdigest().encode(): name for name, text in scripts.items()
+        }
         self._lua = lua51.LuaRuntime(encoding=None, unpack_returned_tuples=True)
         self._compiled: dict[bytes, Script] = {}
         self._data: Data | None = None
@@ -158,4 +159,3 @@ def _unpack(shape: bytes, raw: bytes, at: Any = 1) -> Any:
         raise Wrong("ERR data string too short")
     # the values and the position behind them, as the struct library gives them
     return (*form.unpack_from(raw, int(at) - 1), int(at) + form.size)
-

@@ -15,7 +15,6 @@ from redis._parsers.base import BaseParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Cut
 
-from tests.sim.loop import PROCESS
 from tests.sim.redis_data import Data, Wrong
 from tests.sim.redis_lua import DENIED_WHEN_FULL, WRITES, Engine
 
@@ -60,25 +59,27 @@ class Server:
 
     def execute(self, args: Args) -> Any:
         """Run one command; an error reply is given, not raised."""
-        name = args[0].upper()
         try:
-            if self.unusable and not (self.unusable in ("misconf", "noreplicas") and name not in WRITES | {b"EVALSHA"}):
-                raise Wrong(UNUSABLE[self.unusable])
-            if name in (b"EVALSHA", b"EVAL"):
-                return self._script(name, args)
-            if name == b"INFO":
-                most = 100_000_000
-                return b"used_memory:%d\r\nmaxmemory:%d\r\n" % (most + 1 if self.full else most // 2, most)
-            if name == b"MULTI":
-                return b"OK"
-            if self.readonly and name in WRITES:
-                raise Wrong("READONLY You can't write against a read only replica.")
-            if self.full and name in DENIED_WHEN_FULL:
-                raise Wrong(OOM)
-            return self.data.call(name, args[1:])
+            return self._execute(args[0].upper(), args)
         except Wrong as error:
             reply: Exception = BaseParser.parse_error(str(error))
             return reply
+
+    def _execute(self, name: bytes, args: Args) -> Any:
+        if self.unusable and not (self.unusable in ("misconf", "noreplicas") and name not in WRITES | {b"EVALSHA"}):
+            raise Wrong(UNUSABLE[self.unusable])
+        if name in (b"EVALSHA", b"EVAL"):
+            return self._script(name, args)
+        if name == b"INFO":
+            most = 100_000_000
+            return b"used_memory:%d\r\nmaxmemory:%d\r\n" % (most + 1 if self.full else most // 2, most)
+        if name == b"MULTI":
+            return b"OK"
+        if self.readonly and name in WRITES:
+            raise Wrong("READONLY You can't write against a read only replica.")
+        if self.full and name in DENIED_WHEN_FULL:
+            raise Wrong(OOM)
+        return self.data.call(name, args[1:])
 
     def _script(self, name: bytes, args: Args) -> Any:
         if name == b"EVALSHA":
@@ -141,7 +142,7 @@ class Wire:
             raise Cut("Connection closed by server.")
         return False
 
-    async def read_response(self, disable_decoding: bool = False) -> Any:  # noqa: FBT001, FBT002 - redis-py's signature
+    async def read_response(self, disable_decoding: bool = False) -> Any:
         reply = await self.replies.pop(0)
         if self.told:
             self.server.world.met(self.process, self.told)
@@ -168,7 +169,7 @@ class SimConnection(AbstractConnection):
     def __del__(self, *_: Any) -> None:
         """Say nothing of connections that a crash left open."""
 
-    def set_parser(self, parser_class: Any) -> None:  # noqa: ARG002 - the wire takes its place
+    def set_parser(self, parser_class: Any) -> None:
         self._parser: Any = Wire(self._server, self._process)
 
     def repr_pieces(self) -> list[tuple[str, Any]]:
@@ -193,7 +194,7 @@ class SimConnection(AbstractConnection):
     async def send_command(self, *args: Any, **more: Any) -> None:
         await self.send_packed_command([list(map(encode, args))], more.get("check_health", True))
 
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         if not self.is_connected:
             await self.connect()
         elif check_health and self.health_check_interval and asyncio.get_running_loop().time() > self.next_health_check:

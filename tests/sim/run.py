@@ -20,10 +20,11 @@ from tests.sim import plan as plans
 from tests.sim.clocks import replaced
 from tests.sim.oracle import Judge
 from tests.sim.planhat import Doc, Planhat
-from tests.sim.processes import Web, Worker, client, close, worker_settings
+from tests.sim.processes import Web, Worker, client, worker_settings
 from tests.sim.redis_lua import Engine
 from tests.sim.redis_net import Server
-from tests.sim.truth import Delivery, Helpdesks, iso
+from tests.sim.senders import Senders
+from tests.sim.truth import Helpdesks, iso
 from tests.sim.world import World
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 SETTLE_S = 4_000.0
 """Virtual seconds within which everything must have settled once nothing goes wrong any more."""
-SENDER_PATIENCE_S = 10.0
 WORKERS = 2
 
 
@@ -77,11 +77,6 @@ class Simulation:
         self.world = World(seed, drawn, engine(), keep=keep, server_type=server_type)
         self.store_type = store_type
         self.accepted: Counter[bytes] = Counter()
-        self.answered: set[str] = set()
-        self.newest: dict[str, tuple[int, int]] = {}
-        self.quarantined = 0
-        self.sending = 0
-        self.attempts = 0
         self.retired: list[Web | Worker] = []
 
     def run(self) -> Result:
@@ -90,6 +85,7 @@ class Simulation:
         with replaced(world.loop, world.chance):
             self.planhat = Planhat(world)
             self.desks = Helpdesks(world.chance, world.plan.tickets, world.wall_ms())
+            self.senders = Senders(world, self.desks, lambda: self.webs)
             self.judge = Judge(world, self.planhat, self.desks)
             world.kill, world.watch = self.kill, self.watch
             main = world.loop.create_task(self._main())
@@ -104,7 +100,7 @@ class Simulation:
             world.seed,
             trace,
             events,
-            self.attempts,
+            self.senders.attempts,
             virtual_s,
             world.counts,
             world.awaits,
@@ -115,13 +111,13 @@ class Simulation:
     # the course of events
 
     async def _main(self) -> None:
-        world, plan, chance = self.world, self.world.plan, self.world.chance
+        world, plan = self.world, self.world.plan
         self.settings = worker_settings(world)
         self.operator = self._store(client(world, None, connections=3))
         self._what_planhat_held()
         self.webs = [self._web(f"web{n}") for n in range(plan.webs)]
         self.workers = [self._worker(f"worker{n}") for n in range(WORKERS)]
-        tasks = [self._spawn(self._send_all()), self._spawn(self._storm())]
+        tasks = [self._spawn(self.senders.all()), self._spawn(self._storm())]
         await asyncio.gather(*tasks)
         await self._calm()
         if not await self._settled():
@@ -172,109 +168,13 @@ class Simulation:
                 }
                 self.planhat.docs[ticket.key] = Doc(f"00{number:04x}", fields)
 
-    async def _send_all(self) -> None:
-        world, plan, chance = self.world, self.world.plan, self.world.chance
-        made: list[tuple[float, Delivery]] = []
-        rates = plan.rates
-        at_s = 0.0
-        while len(made) < plan.deliveries:
-            at_s += chance.expovariate(plan.deliveries / plan.storm_s)
-            ticket = chance.choice(self.desks.tickets)
-            for delivery in self.desks.next(ticket):
-                late_s = chance.uniform(0.0, 12.0) if chance.random() < rates.get("sender_reorder", 0.0) else 0.0
-                made.append((at_s + late_s, delivery))
-                if chance.random() < rates.get("sender_duplicate", 0.0):
-                    made.append((at_s + late_s + chance.choice((0.0, 0.01, 1.0, 20.0)) * chance.random(), delivery))
-            if chance.random() < rates.get("sender_forged", 0.0):
-                made.append((at_s, self.desks.forged()))
-            if chance.random() < rates.get("sender_unreadable", 0.0):
-                made.append((at_s, self.desks.unreadable()))
-        self.sending = len(made)
-        await asyncio.gather(*(self._spawn(self._send(at, one)) for at, one in made))
-
-    async def _send(self, at_s: float, delivery: Delivery) -> None:
-        """Send one delivery as a helpdesk does: again and again until it is answered 2xx."""
-        world, chance = self.world, self.world.chance
-        await asyncio.sleep(at_s)
-        while True:
-            self.attempts += 1
-            answer = await self._post(delivery)
-            if answer is not None:
-                status, said = answer
-                word = said.get("status", "")
-                self._check_answer(delivery, status, word)
-                if 200 <= status < 300 or delivery.kind == "forged":
-                    break
-            await asyncio.sleep(chance.uniform(0.5, 4.0))
-        if delivery.kind == "good":
-            for said in delivery.said:
-                self.answered.add(said.ticket)
-        self.sending -= 1
-
-    def _check_answer(self, delivery: Delivery, status: int, word: str) -> None:
-        world = self.world
-        world.note("answer", f"{delivery.ident} {status} {word}")
-        expected = {
-            "good": {(202, "accepted"), (200, "duplicate")},
-            "forged": {(401, "refused")},
-            "unreadable": {(202, "quarantined")},
-        }[delivery.kind]
-        if status == 503:
-            world.seen("web_503")
-        elif (status, word) not in expected:
-            world.broken(f"{delivery.kind} delivery {delivery.ident} was answered {status} {word} (I8)")
-        elif word == "duplicate":
-            world.seen("duplicate_absorbed")
-        elif word == "refused":
-            world.seen("forged_refused")
-        elif word == "quarantined":
-            world.seen("unreadable_quarantined")
-        elif word == "accepted":
-            for said in delivery.said:
-                if said.rank < self.newest.get(said.ticket, said.rank):
-                    world.seen("reordered")
-                self.newest[said.ticket] = max(said.rank, self.newest.get(said.ticket, said.rank))
-
-    async def _post(self, delivery: Delivery) -> tuple[int, dict[str, Any]] | None:
-        """Post once; None when no answer came."""
-        world, chance, rates = self.world, self.world.chance, self.world.plan.rates
-        web = chance.choice(self.webs)
-        await asyncio.sleep(chance.uniform(0.001, 0.01))
-        if web.dead:
-            return None
-        answer: asyncio.Future[tuple[int, dict[str, Any]] | None] = world.loop.create_future()
-        web.waiting.add(answer)
-        world.awaits["delivery"] += 1
-        wide = chance.random() < 0.5
-        cancel_in_s = None
-        patience_s = SENDER_PATIENCE_S
-        deaf = False
-        if not world.calm:
-            if wide and chance.random() < rates.get("web_cancel", 0.0):
-                cancel_in_s = chance.uniform(0.0, 0.012)
-            if chance.random() < rates.get("sender_gives_up", 0.0):
-                patience_s = chance.uniform(0.0005, 0.01)
-            deaf = chance.random() < rates.get("sender_no_ack", 0.0)
-        took = lambda: web.take(delivery, answer, wide=wide, cancel_in_s=cancel_in_s)  # noqa: E731
-        world.loop.inside(web, took)
-        done, _ = await asyncio.wait([answer], timeout=patience_s)
-        web.waiting.discard(answer)
-        if not done:
-            if patience_s < 1:
-                world.seen("sender_gave_up")
-            return None
-        if deaf and answer.result() is not None:
-            world.seen("answer_lost")
-            return None
-        return answer.result()
-
     # what goes wrong by itself
 
     async def _storm(self) -> None:
         world, plan, chance = self.world, self.world.plan, self.world.chance
         rates = [(name, rate) for name, rate in plan.rates.items() if name.startswith("world_")]
         ends_s = world.loop.now_s + plan.storm_s + 10.0
-        while world.loop.now_s < ends_s or self.sending > 0:
+        while world.loop.now_s < ends_s or self.senders.left > 0:
             await asyncio.sleep(chance.uniform(0.3, 1.7))
             if world.loop.now_s > ends_s + 60.0:
                 world.calm = True  # senders that cannot get through must come to an end
@@ -459,7 +359,7 @@ class Simulation:
             await self._look_after()
             turns += 1
             if turns > 4 and self._left():  # an item that is answered 500 is convicted only while others pass
-                self._spawn(self._send(0.0, self.desks.pulse()))
+                self._spawn(self.senders.send(0.0, self.desks.pulse()))
             flying = [one for one in self.planhat.flights if one.ends_s > self.world.loop.now_s and not one.paused]
             alive = all(not one.dead and not one.halted for one in (*self.webs, *self.workers))
             quiet = quiet + 1 if alive and not self._left() and not flying else 0
@@ -471,20 +371,20 @@ class Simulation:
         world = self.world
         rows = await self.operator.dead_letters()
         dead = {row.ticket: (row.reason, row.detail) for row in rows if row.kind == "ticket"}
-        self.judge.final(dead, self.answered)
+        self.judge.final(dead, self.senders.answered)
         self.judge.quota()
         for web in self.webs:
             if web.commit._waiting or web.commit._queue:
                 world.broken(f"{web}: deliveries wait for ever (I10)")
-        for process in (*self.webs, *self.workers):
+        living: tuple[Web | Worker, ...] = (*self.webs, *self.workers)
+        for process in living:
             pool: Any = process.redis.connection_pool
             if len(pool._in_use_connections) > 1:
                 world.broken(f"{process}: connections were not given back (I10)")
         for reason, _ in dead.values():
             world.seen(f"dead_{reason}")
-        for process in (*self.webs, *self.workers):
-            if isinstance(process, Worker):
-                process.stop.set()
+        for worker in self.workers:
+            worker.stop.set()
 
     def _bury_processes(self) -> None:
         """End every task that is left, in a world that answers nothing any more, so that none outlives its seed."""
@@ -506,11 +406,11 @@ class Simulation:
             world.loop.run_until(lambda: True)
         for process in processes:
             for task in process.tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task._log_destroy_pending = False
 
 
 class Defects(logging.Handler):
-    """Takes what the product logs with a traceback: its loops survive their own defects, the simulation tells of them."""
+    """Takes what the product logs with a traceback: its loops survive their defects, the simulation tells of them."""
 
     def __init__(self, world: World) -> None:
         super().__init__(logging.ERROR)

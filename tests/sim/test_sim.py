@@ -20,10 +20,10 @@ from tests.sim.truth import Said
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = range(40)
+SEEDS = range(30)
 
 
-def test_forty_seeds_break_no_invariant_and_meet_most_faults():
+def test_thirty_seeds_break_no_invariant_and_meet_most_faults():
     counts: Counter[str] = Counter()
     for seed in SEEDS:
         result = run(seed)
@@ -33,13 +33,19 @@ def test_forty_seeds_break_no_invariant_and_meet_most_faults():
     assert len(met) >= 40, sorted(set(SOMETIMES) - set(met))
 
 
-@pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_the_same_number_is_the_same_trace(hash_seed: str):
-    """Also in another Python process with another order of sets: the command sets that order itself."""
-    environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    command = [sys.executable, "-m", "tests.sim", "--trace", "7"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=60).stdout
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+def test_the_same_number_is_the_same_trace_in_every_process():
+    """Whatever order of sets the environment asks for: the command sets that order itself."""
+    said, again = (
+        subprocess.run(
+            [sys.executable, "-m", "tests.sim", "--trace", "7"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONHASHSEED": order},
+            timeout=60,
+        ).stdout
+        for order in ("1", "2")
+    )
     assert said == again
     assert "trace " in said
 

@@ -256,8 +256,7 @@ class Helpdesks:
         if not (ticket.flavour == "ties" and chance.random() < 0.5):
             ticket.at_ms += chance.randint(1, 20_000)
         event_us = ticket.at_ms * 1000 + ticket.number
-        kind, life = chance.choice((("ticket.updated", ""), ("ticket.upserted", "live"))), ""
-        kind, life = kind
+        kind, life = chance.choice((("ticket.updated", ""), ("ticket.upserted", "live")))
         if first and ticket.flavour not in ("before", "partial"):
             kind, life = "ticket.created", "live"
         elif not first and not ticket.gone and ticket.flavour != "pulse" and chance.random() < 0.08:
@@ -312,14 +311,15 @@ class Helpdesks:
 
     def unreadable(self) -> Delivery:
         """Give an authentic delivery that cannot be read."""
-        body = self.chance.choice((b'{"type": "ticket.crea', b"[1, 2]", b'{"type":"ticket.created","data":{"title":"x"}}'))
+        nameless = b'{"type":"ticket.created","data":{"title":"x"}}'
+        body = self.chance.choice((b'{"type": "ticket.crea', b"[1, 2]", nameless))
         return Delivery("/webhooks/generic", self.ident(), body, [], "unreadable")
 
 
 def lookup(desks: Helpdesks, path: str, ids: list[str]) -> dict[str, Any] | None:
     """Answer a look-up as Zendesk's REST API does; None for another path."""
     if path.endswith("/users/show_many"):
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"id": int(one), "name": f"Person {one}", "email": desks.people[one].email}
             for one in ids
             if one in desks.people
@@ -334,14 +334,14 @@ def lookup(desks: Helpdesks, path: str, ids: list[str]) -> dict[str, Any] | None
         ]
         return {"organizations": rows, "count": len(rows)}
     if path.endswith("/tickets/show_many"):
-        rows = []
+        found: list[dict[str, Any]] = []
         for ticket in desks.tickets:
             if ticket.bare in ids and ticket.source == "zendesk" and ticket.current:
                 detail = ticket.current
-                row = {**detail, "id": int(ticket.bare), "status": detail["status"].lower()}
+                row: dict[str, Any] = {**detail, "id": int(ticket.bare), "status": detail["status"].lower()}
                 row["priority"] = (detail["priority"] or "").lower() or None
                 for name in ("requester_id", "organization_id", "assignee_id"):
                     row[name] = int(detail[name]) if detail[name] else None
-                rows.append(row)
-        return {"tickets": rows, "count": len(rows)}
+                found.append(row)
+        return {"tickets": found, "count": len(found)}
     return None

@@ -164,9 +164,7 @@ class World:
         script = self.server.scripts.get(sha)
         return script.name.encode() if script else b""
 
-    def _suffer(
-        self, fate: str, wire: Wire, commands: list[list[bytes]], futures: list[Any], delay_s: float
-    ) -> None:
+    def _suffer(self, fate: str, wire: Wire, commands: list[list[bytes]], futures: list[Any], delay_s: float) -> None:
         loop, chance, process = self.loop, self.chance, wire.process
         assert process is not None
         reset = ConnectionResetError(104, "Connection reset by peer")

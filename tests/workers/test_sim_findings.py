@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from gateway.store.pending import Store
+from workers.deps import START_WITHIN_S
 from workers.read_back import TRIES_MAX, read_back
 
 if TYPE_CHECKING:
@@ -65,3 +68,54 @@ async def test_a_history_is_asked_for_although_the_worker_dies_right_after_the_a
     with pytest.raises(asyncio.CancelledError):
         await desk.settle()
     assert (await desk.store.look()).unread == 1
+
+
+async def test_a_ticket_whose_requester_changed_with_a_lost_answer_is_found_and_deleted(desk: Desk) -> None:
+    await desk.put(at=0)
+    await desk.settle()
+    key = desk.store.keys.state("zendesk:1")
+    state = orjson.loads(await desk.store.command("GET", key))
+    await desk.store.command("SET", key, orjson.dumps({**state, "id": None}))  # an answer without ids
+    await desk.put(at=3, fields={"title": "t", "status": "open", "email": "bob@1.kestrel.example"})
+    desk.sandbox.change_faults({"next": ["lost"]})
+    await desk.flush()
+    assert desk.tickets["zendesk:1"]["email"] == "bob@1.kestrel.example"
+    await desk.put(at=9, life="deleted", fields={}, complete=False, creation=False)
+    for _ in range(3):
+        await desk.wake()
+        await desk.flush()
+        await desk.delete()
+    assert desk.tickets == {}
+    assert await desk.dead() == {}
+
+
+class SlowExtensions(Store):
+    """A store on which the extension of a claim takes as long as `clock` is told."""
+
+    clock: Clock
+    takes_s: float
+
+    async def extend(self, tickets: Sequence[str], token: str, lease_ms: int) -> set[str]:
+        self.clock.now_s += self.takes_s
+        return await super().extend(tickets, token, lease_ms)
+
+
+@dataclass
+class Clock:
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_a_call_that_begins_long_after_its_claims_were_extended_is_not_made(desk: Desk) -> None:
+    store = SlowExtensions(desk.store.redis)
+    store.clock, store.takes_s = Clock(), START_WITHIN_S + 0.1
+    desk.deps.store, desk.deps.monotonic = store, store.clock
+    await desk.put(at=0)
+    await desk.flush()
+    assert desk.puts() == []
+    assert (await desk.store.look()).leased == 0
+    store.takes_s = 0.0
+    await desk.settle()
+    assert desk.puts() == [1]
