@@ -110,11 +110,13 @@ def _may_probe(pause: Pause, now_ms: int) -> bool:
 
 async def _delete(deps: Deps, token: str, one: Held, kind: CallKind) -> bool:
     """Delete one ticket; say whether the slot may be given back (not after an ambiguous end)."""
-    (before,) = await deps.store.cache_get("planhat", "deletion", [one.ticket])
     # What became of an earlier call that never was answered stays unknown, however a later one ends.
-    before = b"called" if before == b"called" else b""
-    remembered = one.folded.state.planhat_id or await _found_before(deps, one)
+    before = (await deps.store.cache_get("planhat", "deletion", [one.ticket]))[0] or b""
+    remembered = await _found_before(deps, one) or (before != b"gone" and one.folded.state.planhat_id) or ""
     planhat_id = remembered or await _find(deps, one, kind)
+    if planhat_id is None and before == b"gone":  # Planhat does not know its `_id`, nor shows it under another
+        await _done(deps, token, one)
+        return True
     if planhat_id is None:
         await _not_found(deps, token, one)
         return True
@@ -123,7 +125,9 @@ async def _delete(deps: Deps, token: str, one: Held, kind: CallKind) -> bool:
         # A wrong address answers 404 as well, and the ticket may have got another `_id` since: the list tells.
         planhat_id = await _find(deps, one, kind)
         if planhat_id == "":
-            answer = None  # nothing shows that this was Planhat's answer
+            answer = None  # nothing shows that this was Planhat's answer; the next time it is looked for first
+            before = b"gone"
+            await deps.store.cache_set("planhat", "found", {one.ticket: b""}, FOUND_S)
         elif planhat_id not in (None, remembered):
             answer = await _call(deps, token, one, planhat_id, kind)
     if not answer or answer.kind == "refused":
@@ -145,7 +149,7 @@ async def _call(deps: Deps, token: str, one: Held, planhat_id: str, kind: CallKi
         return None
     if await store.reserve(limit_per_minute=limit, kind=kind, epoch=deps.epoch):
         return None
-    if deps.monotonic() - began_s > START_WITHIN_S:  # Redis, or this process, was slow: the call could outlive its claim
+    if deps.monotonic() - began_s > START_WITHIN_S:  # Redis was slow: the call could outlive its claim
         return None
     answer = await deps.planhat.delete(planhat_id)
     await store.count({"calls": 1, f"calls_delete_{answer.kind}": 1})
@@ -182,7 +186,7 @@ async def _settle(deps: Deps, token: str, one: Held, answer: DeleteAnswer, kind:
 
 
 async def _remember(deps: Deps, one: Held, what: bytes) -> None:
-    """Remember how far a deletion came: `called`, `not found`, or nothing."""
+    """Remember how far a deletion came: `called`, `gone` (its `_id` was answered 404), `not found`, or nothing."""
     await deps.store.cache_set("planhat", "deletion", {one.ticket: what}, MEMORY_S)
 
 
@@ -216,7 +220,8 @@ async def _find(deps: Deps, one: Held, kind: CallKind) -> str | None:
     """
     email = one.folded.state.kept.get("email")
     found: str | None = None
-    if email:
+    (looked,) = await deps.store.cache_get("planhat", "looked", [one.ticket])
+    if email and not looked:
         wait_ms = await deps.store.reserve(limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch)
         if wait_ms:
             return ""
@@ -227,6 +232,8 @@ async def _find(deps: Deps, one: Held, kind: CallKind) -> str | None:
         found = _id_among(answer.rows, one.ticket)
     if found is None:
         rows = await newest(deps, frozenset({one.ticket}), kind=kind, pages=1)
+        # Where quota is left for one listing only, the next try goes on with the second one.
+        await deps.store.cache_set("planhat", "looked", {one.ticket: b"1" if rows is None else b""}, FOUND_S)
         if rows is None:
             return ""
         found = _id_among(rows, one.ticket)

@@ -230,8 +230,8 @@ async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view:
         deps.quota_free_at_s = deps.monotonic() + wait_ms / 1000
         await store.release(token, [one.ticket for one in sending])
         return Verdict.PAUSE
-    if deps.monotonic() > lease_ends_s - deps.call_lease_ms / 1000 + START_WITHIN_S:
-        await store.release(token, [one.ticket for one in sending])  # Redis is too slow: the call could outlive its claims
+    if deps.monotonic() > lease_ends_s - deps.call_lease_ms / 1000 + START_WITHIN_S:  # Redis was slow: a late landing
+        await store.release(token, [one.ticket for one in sending])
         return Verdict.PAUSE
 
     async def still_ours() -> bool:

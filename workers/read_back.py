@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.change import Change, UnknownFrame
-from gateway.core.part import read
+from gateway.core.change import Change
 from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
 from gateway.sources.reading import instant_ms
@@ -103,30 +102,11 @@ async def read_back(deps: Deps) -> int:
     if rows is None:
         return 0
     names = set(waiting)
-    listed = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
-    seen = await _without_our_own(deps, listed)
+    seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
     await know_history(deps, seen)
     await deps.store.leave("unread", sorted(seen))
     await _again_or_never(deps, sorted(names - seen.keys()))
     return len(seen)
-
-
-async def _without_our_own(
-    deps: Deps, listed: dict[str, tuple[tuple[int, str], ...]]
-) -> dict[str, tuple[tuple[int, str], ...]]:
-    """
-    Leave out what Planhat has from us: its list knows no order within a millisecond (or a helpdesk's second), we do.
-    """
-    foreign = {}
-    for one in await deps.store.peek(sorted(listed)):
-        try:
-            state, part = read_state(one.state), read(one.value)
-        except (UnknownState, UnknownFrame):
-            continue  # a newer release wrote it
-        sightings = part.sightings | (state.sightings if state else frozenset())
-        ours = {(sighting.at_ms, sighting.status) for sighting in sightings}
-        foreign[one.ticket] = tuple(entry for entry in listed[one.ticket] if entry not in ours)
-    return foreign
 
 
 async def _again_or_never(deps: Deps, unlisted: Sequence[str]) -> None:

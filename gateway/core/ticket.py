@@ -74,8 +74,8 @@ def wants_reread(folded: Folded) -> bool:
     """
     Say whether the ticket must be read from the helpdesk.
 
-    Either a thin or unstamped delivery came after the last re-read; or the changes are too few for a ticket that Planhat
-    does not hold, and it was never read.
+    Either a thin or unstamped delivery came after the last re-read; or the changes are too few for a ticket that
+    Planhat does not hold, and it was never read.
     """
     part = folded.part
     if max(part.thin_us, part.unstamped_us) > part.reread_us:
@@ -180,7 +180,7 @@ def _people(folded: Folded, found: Found) -> dict[str, Json]:
     return values
 
 
-def make_item(  # noqa: PLR0913
+def make_item(
     folded: Folded,
     found: Found,
     *,

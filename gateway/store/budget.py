@@ -45,8 +45,8 @@ class Budget(Room):
             epoch: Redis' epoch as the caller knows it (`ensure_epoch`). When Redis has lost it, the window counts as
                 full for a minute; the caller may go on passing the old one.
         Returns:
-            0 when reserved, else how many ms to wait before asking again. A reservation whose answer took longer than the
-            window's guard is not used: the call would fall into another minute than the one it was counted in.
+            0 when reserved, else how many ms to wait before asking again. A reservation whose answer took longer than
+            the window's guard is not used: the call would fall into another minute than the one it was counted in.
         Raises:
             ValueError: `n` is more than a minute can ever give.
         Keys:

@@ -1,13 +1,14 @@
 """
 A million: one worker takes 1,000,000 pending tickets to the sink, in how many calls, and does a batch grow dearer?
 
-One round is one whole drain of tickets of 2 KB. The flatness is the time per ticket of the last tenth of the calls
-(an almost empty bridge) against that of the first tenth (a full one). Redis has no append-only file here, as in `scale`.
+One round is one whole drain of tickets of 2 KB. The flatness is the time per ticket of the first tenth of the calls (a
+full bridge) against that of the last tenth (an almost empty one). Redis has no append-only file here, as in `scale`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +40,7 @@ def per_ticket_us(calls: Sequence[dict[str, Any]]) -> float:
     """Give the time per ticket of calls that follow each other, µs."""
     return fmean(
         (after["ended_s"] - before["ended_s"]) / after["items"] * 1e6
-        for before, after in zip(calls[:-1], calls[1:], strict=True)
+        for before, after in pairwise(calls)
     )
 
 

@@ -193,7 +193,7 @@ class Proxy:
             if self._delay_s:
                 self.counts["delayed"] += 1
                 await asyncio.sleep(self._delay_s)
-            link.waiting = way == "up"
+            link.waiting = link.waiting or way == "up"
             if way in self._swallow:
                 link.broken = True
                 self.counts[f"swallowed_{way}"] += 1
@@ -202,6 +202,7 @@ class Proxy:
                 self.counts["answers_lost"] += 1
                 link.reset()
                 return
+            link.waiting = way == "up"
             writer.write(data)
             await writer.drain()
         link.waiting = False

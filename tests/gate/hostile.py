@@ -288,7 +288,7 @@ class Attacker:
                     + b"Transfer-Encoding: chunked\r\n\r\n"
                     + luck.choice((b"zz\r\n", b"-1\r\n", b"5\r\nab\r\n0\r\n\r\n", b"ffffffffffffffff1\r\n"))
                 ),
-                lambda: start + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                lambda: start + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
                 lambda: start + b"X: a\r\n b\r\n\r\n",
                 lambda: start + b"X: \0\r\n\r\n",
                 lambda: start + b"X: " + b"a" * luck.choice((30_000, 70_000, 300_000)) + b"\r\n\r\n",

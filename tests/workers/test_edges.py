@@ -352,7 +352,7 @@ async def test_a_404_of_a_wrong_address_is_no_deletion(desk: Desk) -> None:
     planhat = Deleting(rows=None)
     await deleting(desk, planhat)
     assert (await desk.store.look()).pending == 1
-    assert await desk.store.cache_get("planhat", "deletion", ["zendesk:1"]) == [b""], "no deletion is believed called"
+    assert await desk.store.cache_get("planhat", "deletion", ["zendesk:1"]) == [b"gone"], "none is believed called"
     assert "deleted" not in await desk.store.counters()
 
 

@@ -119,3 +119,25 @@ async def test_a_call_that_begins_long_after_its_claims_were_extended_is_not_mad
     store.takes_s = 0.0
     await desk.settle()
     assert desk.puts() == [1]
+
+
+async def test_an_id_that_was_answered_404_is_looked_for_first_the_next_time(desk: Desk) -> None:
+    """Else two such deletions use up the deletions' share of a small quota, and none is ever left to look for them."""
+    await desk.put(at=0)
+    await desk.settle()
+    (planhat_id,) = desk.sandbox.state()["ids"].values()
+    key = desk.store.keys.state("zendesk:1")
+    state = orjson.loads(await desk.store.command("GET", key))
+    await desk.store.command("SET", key, orjson.dumps({**state, "id": planhat_id}))
+    desk.sandbox.tickets.delete(planhat_id, 0)
+    await desk.put(at=9, life="deleted", fields={}, complete=False, creation=False)
+    await desk.flush()
+    desk.settings(calls_per_minute=5)  # one deletion a minute
+    await desk.delete()
+    assert (await desk.store.look()).pending == 1, "no quota was left for the list"
+    for _ in range(2):  # one listing by the requester, one of the newest
+        await desk.store.command("DEL", desk.store.keys.calls, desk.store.keys.calls_delete)
+        await desk.store.command("ZADD", desk.store.keys.lane("deletes"), 1, "zendesk:1")
+        await desk.delete()
+    assert (await desk.store.look()).pending == 0
+    assert await desk.dead() == {}
