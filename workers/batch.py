@@ -75,10 +75,10 @@ class Held:
 
     @property
     def to_delete(self) -> bool:
-        """It must go in Planhat; once more after a deletion in doubt, since an older call may have landed after it."""
+        """It must go in Planhat; once more where a call was never settled, which may have brought it back."""
         if self.lone:
             return False
-        return self.folded.action == "delete" or (self.folded.action == "nothing" and self.doubt == 2)
+        return self.folded.action == "delete" or (self.folded.action == "nothing" and self.doubt > 0)
 
     @property
     def connection(self) -> str:

@@ -97,7 +97,7 @@ def after_success(health: Health, *, configured: int, passed: Collection[str] = 
         if batch_items >= configured:
             batch_items = 0
     struck, convicted = "" if health.struck in passed else health.struck, health.convicted
-    if health.mode == "probing" and len(health.tested) == 1 and health.tested[0] not in passed:
+    if health.mode and len(health.tested) == 1 and health.tested[0] not in passed:
         (alone,) = health.tested
         struck, convicted = ("", alone) if alone == struck else (alone, convicted)
     return replace(
@@ -137,8 +137,9 @@ def after_unavailable(health: Health, tested: tuple[str, ...], words: str = "") 
         words: Planhat's.
     """
     fails = health.fails + 1
-    if health.mode:
-        return replace(health, fails=fails, mode="open", tested=())
+    if health.mode:  # one ticket that alone fails again and again stays under suspicion until another has passed
+        alone = tested if len(tested) == 1 and tested == health.tested else ()
+        return replace(health, fails=fails, mode="open", tested=alone)
     mode: Mode = "probing" if fails >= FAILURES_BEFORE_PROBE else ""
     return replace(health, fails=fails, mode=mode, tested=tested, words=words)
 

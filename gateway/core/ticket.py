@@ -235,6 +235,8 @@ def screen(folded: Folded, item: Item, *, max_bytes: int) -> str | None:
 
     Source: facts of the ticket endpoint: no e-mail = dropped silently; a create needs a company key.
     """
+    if not folded.complete and folded.state.dropped is not None:
+        return "incomplete"  # a revival whose newest values were dropped while it was gone, its e-mail maybe among them
     if not item.kept.get("email"):
         return "missing_email"
     if not folded.complete:

@@ -88,3 +88,15 @@ def test_health_reads_back_and_damage_counts_as_good_health() -> None:
     assert healths.of({"record": "[]"}) == Health()
     assert healths.of({"record": "?"}) == Health()
     assert healths.of({"record": '{"lone": 5}'}) == Health()
+
+
+def test_a_ticket_that_alone_fails_again_and_again_is_struck_when_another_passes():
+    health = Health()
+    for _ in range(6):
+        health = after_unavailable(health, ("poison",))
+    assert health.mode == "open"
+    once = after_success(health, configured=5000, passed=("other",))
+    assert once.struck == "poison"
+    for _ in range(6):
+        once = after_unavailable(once, ("poison",))
+    assert after_success(once, configured=5000, passed=("other",)).convicted == "poison"

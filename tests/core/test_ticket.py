@@ -234,3 +234,11 @@ def test_kept_values_are_the_changes_over_the_former() -> None:
 
 def test_every_reason_is_a_sentence() -> None:
     assert all(len(text) > 20 for text in REASONS.values())
+
+
+def test_a_revival_whose_newest_values_were_dropped_is_incomplete_even_without_an_address() -> None:
+    gone = after_delete(fold(None, part(life="deleted")))
+    dropped = fold(gone, part(T0 + 1, fields={"title": "Export", "email": None}, complete=True))
+    assert dropped.action == "nothing"
+    later = fold(dropped.state, part(T0 + 2, life="live", fields={"status": "open"}))
+    assert screen(later, item_of(later)[0], max_bytes=10_000) == "incomplete"

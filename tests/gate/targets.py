@@ -48,7 +48,8 @@ def parsed(data: bytes) -> Request:
     method, target, _ = first.split(" ")
     pairs = [line.partition(":")[::2] for line in lines]
     headers = tuple((name.lower(), value.strip(" \t")) for name, value in pairs)
-    return Request(method, headers, target.partition("?")[2], body)
+    length = int(dict(headers).get("content-length", 0))
+    return Request(method, headers, target.partition("?")[2], body[:length])
 
 
 def wire(request: Request, path: str, headers: Headers | None = None) -> bytes:
@@ -121,7 +122,8 @@ class Target:
     def signed(self, request: Request, secret: str | None = None, at_s: float | None = None) -> Request:
         """Give the request with a proof of its body, and with its time where that stands in the body."""
         moment_s = time.time() if at_s is None else at_s
-        blanks = request.body[len(request.body.rstrip(BLANKS)) :] if self.signer.dates else b""
-        body = dated(self.name, request.body, moment_s) + blanks if blanks else dated(self.name, request.body, moment_s)
+        body = dated(self.name, request.body, moment_s)
+        if body != request.body:
+            body += request.body[len(request.body.rstrip(BLANKS)) :]
         proof = self.proof(secret or self.signer.secrets[0], body, moment_s)
         return replace(request, body=body, headers=tuple({**dict(request.headers), **proof}.items()))
