@@ -149,9 +149,10 @@ def hold(loaded: Loaded, doubt: int) -> Held | None:
 
 
 def read_parts(loaded: Loaded) -> Part | None:
-    """Read a ticket's unsent changes as one part; None when they cannot be read."""
+    """Read a ticket's unsent changes as one part, a dead letter's included; None when they cannot be read."""
     try:
-        return parts.read(loaded.value)
+        part = parts.read(loaded.value)
+        return parts.join(part, parts.read(loaded.dead)) if loaded.dead else part
     except UnknownFrame:
         return None
 

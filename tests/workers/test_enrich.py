@@ -341,3 +341,19 @@ async def test_an_undated_deletion_is_proved_by_a_re_read_before_it_is_carried_o
     await desk.settle()
     await desk.delete()
     assert desk.tickets["zendesk:1"]["title"] == "Read anew"
+
+
+async def test_what_a_dead_letter_asks_for_is_looked_up_with_the_next_change(desk: Desk, helpdesk: Helpdesk) -> None:
+    desk.deps.helpdesks = {}
+    await desk.put(fields={}, thin=True, complete=False, creation=False)
+    await desk.flush()
+    assert await desk.dead() == {"zendesk:1": "no_credentials"}
+    desk.deps.helpdesks = {"zendesk": helpdesk}
+    helpdesk.records["1"] = record()
+    await desk.put(at=1)
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert helpdesk.calls[0] == ("tickets", ("1",))
+    assert await desk.dead() == {}
+    assert (await desk.store.look()).pending == 0
