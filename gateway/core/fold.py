@@ -61,7 +61,7 @@ def fold(state: State | None, part: Part) -> Folded:
     before = state or State()
     life = later_life(before.life, part.life)
     gone = life is not None and life[1] in GONE
-    held, newest = before.stamps, part.newest
+    held = before.stamps
     values: dict[str, Json]
     if not held or (part.only and part.only >= max(held.values())):  # nothing is older than what Planhat holds
         values, stamps = dict(part.values), {**held, **part.stamps}
@@ -71,7 +71,6 @@ def fold(state: State | None, part: Part) -> Folded:
             # At least as new as what Planhat holds; an equal stamp is the same value again.
             if name not in held or stamp >= held[name]:
                 stamps[name], values[name] = stamp, part.values[name]
-        newest = max((stamps[name] for name in values), default=None)
     refs: dict[str, Json] = {}
     new_refs = []
     for ref in REFS:
@@ -87,7 +86,8 @@ def fold(state: State | None, part: Part) -> Folded:
         stamps=stamps,
         kept=before.kept,
         life=life,
-        dropped=max(filter(None, (newest, before.dropped)), default=None) if gone else before.dropped,
+        # Whatever was sent goes with the ticket, be it newer than its deletion: a revival must bring it again.
+        dropped=max(filter(None, (*stamps.values(), before.dropped)), default=None) if gone else before.dropped,
         sightings=sightings,
         # A creation proves it: nothing can be older.
         history_known=before.history_known or part.history_known or part.creation,

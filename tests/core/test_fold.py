@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -283,3 +284,15 @@ def test_what_planhat_told_of_the_same_moment_stands_once():
     ours = [Sighting(5, 7, "open"), Sighting(5, 9, "solved")]
     told = [Sighting(5, 0, "open"), Sighting(5, 0, "solved")]
     assert [row.status for row in runs([*told, *ours])] == ["open", "solved"]
+
+
+def test_what_was_sent_before_a_deletion_and_is_newer_than_it_must_come_again_with_the_revival():
+    def said(tie: int, life: Any = "live", *, complete: bool = True) -> Part:
+        fields = {} if life == "deleted" else {"title": f"v{tie}", "email": "p@kestrel.example"}
+        return part(Change("zendesk:1", "zendesk", fields, {}, T0, tie, life=life, complete=complete))
+
+    state = fold(None, said(3)).state
+    state = fold(replace(state, sent=True), said(6, "", complete=False)).state
+    gone = replace(fold(replace(state, sent=True), said(4, "deleted")).state, gone=True)
+    assert not fold(gone, said(5)).complete
+    assert fold(gone, said(7)).complete

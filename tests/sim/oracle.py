@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 WINDOW_S = 60.0
+KNOWN_S = 100.0
+"""A statement that was accepted so long before a deletion took effect stood in no claim of that time."""
 FREE_MAIL = ("gmail.com",)
 
 
@@ -105,7 +107,7 @@ class Judge:
             newer_live = any(
                 said.rank > rank and said.life == "live" and said.rank <= held
                 for said in self.desks.said
-                if said.ticket == source_id
+                if said.ticket == source_id and said.accepted_s < self.world.loop.now_s - KNOWN_S
             )
             if newer_live:
                 self.world.broken(f"{source_id}: a deletion older than the ticket took effect (I3)")

@@ -93,6 +93,7 @@ class Senders:
             world.seen("unreadable_quarantined")
         elif word == "accepted":
             for said in delivery.said:
+                said.accepted_s = world.loop.now_s
                 if said.rank < self._newest.get(said.ticket, said.rank):
                     world.seen("reordered")
                 self._newest[said.ticket] = max(said.rank, self._newest.get(said.ticket, said.rank))

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Said:
     What one delivery says of one ticket.
 
     fields: as Planhat names them; None clears. life: "", "live", "deleted", "purged".
+    accepted_s: when the gateway answered that it has it, virtual seconds.
     """
 
     ticket: str
@@ -42,6 +44,7 @@ class Said:
     life: str = ""
     creation: bool = False
     full: bool = False
+    accepted_s: float = math.inf
 
 
 @dataclass
