@@ -239,5 +239,5 @@ async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view:
 
     outcome = await deps.planhat.upsert([one.item.body for one in sending if one.item], before_last_chunk=still_ours)
     decision = decide(outcome, [one.ticket for one in sending])
-    await settle(deps, token, sending, outcome, decision, suspects=batch.suspects, stopped=bool(view.pause.stopped))
+    await settle(deps, token, sending, outcome, decision, suspects=batch.suspects, stopped=view.pause.stopped)
     return decision.verdict

@@ -102,7 +102,9 @@ async def read_back(deps: Deps) -> int:
     if rows is None:
         return 0
     names = set(waiting)
-    seen = {row.source_id: _sightings(row) for row in rows if row.source_id in names}
+    # One that has no state is not sent yet, or forgotten: a history alone would make no ticket of it.
+    states = dict(zip(waiting, await deps.store.states(waiting), strict=True))
+    seen = {row.source_id: _sightings(row) for row in rows if row.source_id and states.get(row.source_id)}
     await know_history(deps, seen)
     await deps.store.leave("unread", sorted(seen))
     await _again_or_never(deps, sorted(names - seen.keys()))

@@ -34,6 +34,8 @@ PROBE_EVERY_MS: Final = 60_000
 BACKOFF_BASE_MS: Final = 500
 BACKOFF_CAP_MS: Final = 60_000
 PARK_MS: Final = 60_000
+SYSTEMIC: Final = "systemic"
+"""Why a destination is stopped that refused ten tickets in a row alone; only a ticket that passes ends it."""
 UNCONFIRMED_TTL_S: Final = 3_600
 
 
@@ -45,7 +47,7 @@ async def settle(
     decision: Decision,
     *,
     suspects: bool,
-    stopped: bool,
+    stopped: str,
 ) -> None:
     """
     Carry out a decision.
@@ -53,7 +55,7 @@ async def settle(
     Args:
         token: of the claim that holds every ticket in `sent`.
         suspects: the call was a bisection's test.
-        stopped: the call was a probe of a stopped destination.
+        stopped: why the destination is stopped, when the call was its probe; "" when it was none.
     """
     health = healths.of(await deps.store.health())
     before = health
@@ -87,9 +89,14 @@ async def settle(
             tested = () if outcome.kind == "unsent" else tuple(tickets)
             health = healths.after_unavailable(health, tested, decision.detail)
             await _back_off(deps, token, tickets, health, decision)
+        case Verdict.BISECT | Verdict.PER_ITEM if stopped == SYSTEMIC and not decision.acked:
+            # Nothing passes yet, so nobody is to blame; the probe steps behind the others.
+            await deps.store.release(token, tickets, not_before_ms=await deps.store.now_ms())
         case _:
             if stopped:
                 await deps.store.resume()
+            if stopped == SYSTEMIC and decision.acked:  # whatever fails alone from now on is to blame for itself
+                health = replace(health, cleared=max(1, health.cleared))
             health = await _settle_items(deps, token, by_ticket, outcome, decision, health=health, suspects=suspects)
     if health != before:
         await deps.store.set_health(health.fields())
@@ -187,8 +194,9 @@ async def _bury_alone(deps: Deps, token: str, one: Held, words: dict[str, str], 
     if back:
         detail = f"ten tickets in a row were refused alone; the last: {words[one.ticket]}"
         log.error("planhat refuses ticket after ticket; the destination is stopped", extra={"detail": detail})
-        await deps.store.stop("systemic", detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
+        await deps.store.stop(SYSTEMIC, detail, token_hash=deps.settings.token_hash, probe_in_ms=PROBE_EVERY_MS)
         await deps.store.replay_tickets(list(back))
+        await deps.store.regroup(dict.fromkeys(back, bisect.ALONE))  # else they go first again, and stop it again
     return health
 
 
@@ -240,7 +248,7 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
     if unknown:  # before the ack: whoever dies right after it leaves nobody behind who would ask for these histories
         await deps.store.park("unread", sorted(one.ticket for one in unknown), await deps.store.now_ms())
     ended = [one.ack_sent(outcome.ids.get(one.ticket), ttl_s=ttl_s, lease_ms=lease_ms) for one in acked]
-    await deps.store.ack(token, ended)
+    ends = await deps.store.ack(token, ended)
     believed_new = sum(1 for one in acked if one.new)
     if outcome.created is not None and outcome.created > believed_new:
         log.warning(
@@ -249,7 +257,9 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
         )
         await deps.store.count({"drift_created": outcome.created - believed_new})
     all_created = outcome.created == calls_items
-    created = sorted(one.ticket for one in unknown if all_created or one.ticket in outcome.created_ids)
+    # What is no longer ours was forgotten meanwhile, or is somebody else's to settle.
+    ours = [one for one in unknown if ends.get(one.ticket) != "gone"]
+    created = sorted(one.ticket for one in ours if all_created or one.ticket in outcome.created_ids)
     try:
         await know_history(deps, dict.fromkeys(created, ()))
     except StoreUnavailable as error:

@@ -7,7 +7,7 @@ A destination's health: what several calls in a row teach, as a pure state machi
 While probing or open one ticket is sent alone, another each time. A ticket that is answered 5xx alone while another
 passes gets a strike; the second one convicts it, since the first may have been Planhat coming back just then. A
 time-out halves the batch size, ten clean calls double it again. Ten lone failures in a row are systemic: nobody is
-buried.
+buried. Not so when something of the same search has passed: then each that fails alone is to blame for itself.
 
 Source: DESIGN §2 "A batch's fate".
 """
@@ -152,6 +152,6 @@ def after_lone_failure(health: Health, ticket: str) -> tuple[Health, tuple[str, 
         The next health, and the tickets that go back because ten lone failures in a row are systemic (mostly none).
     """
     lone = (*(known for known in health.lone if known != ticket), ticket)
-    if len(lone) >= LONE_FAILURES_MAX:
+    if len(lone) >= LONE_FAILURES_MAX and not health.cleared:
         return replace(health, lone=(), found=0, cleared=0), lone
-    return replace(health, lone=lone, found=health.found + 1), ()
+    return replace(health, lone=lone[-LONE_FAILURES_MAX + 1 :], found=health.found + 1), ()

@@ -71,6 +71,15 @@ def test_ten_lone_failures_in_a_row_are_systemic_and_all_go_back() -> None:
     assert health.lone == ()
 
 
+def test_lone_failures_are_never_systemic_once_something_of_the_same_search_has_passed() -> None:
+    health = Health(cleared=1)
+    for number in range(100):
+        health, back = after_lone_failure(health, f"t{number}")
+        assert back == ()
+    assert health.found == 100
+    assert len(health.lone) < 10
+
+
 def test_one_ticket_that_fails_again_and_again_is_not_systemic() -> None:
     health = Health()
     for _ in range(20):

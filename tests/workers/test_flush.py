@@ -183,9 +183,19 @@ async def test_ten_lone_failures_in_a_row_stop_the_destination_and_bury_nothing(
     assert (await desk.store.pause_state()).stopped == "systemic"
     assert await desk.dead() == {}
     assert (await desk.store.look()).pending == 12
-    desk.sandbox.change_faults({"poison": 0})
-    await desk.settle()
-    assert len(desk.tickets) == 12
+    for _ in range(5):  # probes, each refused: nobody is to blame yet
+        await desk.skip_pause()
+        await desk.flush()
+    assert (await desk.store.pause_state()).stopped == "systemic"
+    assert await desk.dead() == {}
+    await desk.put("zendesk:99")
+    for _ in range(80):  # one that passes proves Planhat, and each of the others is to blame for itself
+        await desk.skip_pause()
+        await desk.wake()
+        await desk.flush()
+    assert set(desk.tickets) == {"zendesk:99"}
+    assert set(await desk.dead()) == {f"zendesk:{number}" for number in range(12)}
+    assert not (await desk.store.pause_state()).stopped
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "forbidden", "redirect"])

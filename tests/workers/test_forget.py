@@ -11,6 +11,7 @@ import pytest
 from gateway.cli.forget import Forgotten, forgotten
 from tests.store.dump import dump
 from workers import flush
+from workers.read_back import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,11 +52,12 @@ async def forget(desk: Desk) -> Forgotten:
     return await forgotten(desk.store, ADA)
 
 
+@pytest.mark.parametrize("creation", [True, False])
 @pytest.mark.parametrize("before", [True, False])
 async def test_the_answer_of_a_call_that_is_under_way_writes_nothing_of_the_person_back(
-    desk: Desk, before: bool
+    desk: Desk, before: bool, creation: bool
 ) -> None:
-    await desk.put("zendesk:1", fields=fields(ADA))
+    await desk.put("zendesk:1", fields=fields(ADA), creation=creation)
     await desk.put("zendesk:2", fields=fields(BO))
     came: list[Forgotten] = []
     planhat = desk.deps.planhat
@@ -69,6 +71,7 @@ async def test_the_answer_of_a_call_that_is_under_way_writes_nothing_of_the_pers
     assert (came[0].tickets, came[0].in_flight, came[0].complete) == (["zendesk:1"], ["zendesk:1"], True)
     assert await traces(desk) == []
     assert [state is None for state in await desk.store.states(["zendesk:1", "zendesk:2"])] == [True, False]
+    await read_back(desk.deps)
     await desk.wake()
     await desk.settle()
     assert await traces(desk) == []
