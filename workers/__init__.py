@@ -1,1 +1,1 @@
-"""The far bank: sends tickets out. Knows Planhat's token and helpdesk credentials; a webhook's secret only `connect`."""
+"""The far bank: sends tickets out. Knows the Planhat token and helpdesk credentials; a hook's secret only `connect`."""

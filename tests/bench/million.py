@@ -38,10 +38,7 @@ async def fill(url: str, amount: int) -> None:
 
 def per_ticket_us(calls: Sequence[dict[str, Any]]) -> float:
     """Give the time per ticket of calls that follow each other, µs."""
-    return fmean(
-        (after["ended_s"] - before["ended_s"]) / after["items"] * 1e6
-        for before, after in pairwise(calls)
-    )
+    return fmean((after["ended_s"] - before["ended_s"]) / after["items"] * 1e6 for before, after in pairwise(calls))
 
 
 def run(effort: Effort) -> list[Figure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +14,8 @@ from gateway.store.pending import Delivery, Pause, Store
 from tests.store.conftest import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from redis.asyncio import Redis
 
 
@@ -234,5 +236,5 @@ async def test_writers_that_fell_silent_are_forgotten_after_a_day(make_store, re
     clock.forward(86_400_001)
     young = make_store()
     await young.ensure_epoch(None)
-    fields = await redis.hkeys(old.keys.meta)
+    fields = await cast("Awaitable[list[bytes]]", redis.hkeys(old.keys.meta))
     assert {field for field in fields if field.startswith(b"writer:")} == {f"writer:{young.writer.name}".encode()}
