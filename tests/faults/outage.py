@@ -214,6 +214,25 @@ class Outage:
 
         asyncio.run(self.hook.send(requests(), 1, self.options.new_per_s))
 
+    def _starved(
+        self, newcomers: list[str], writes: dict[str, float], per_s: float, back_at: float
+    ) -> list[tuple[str, int, int]]:
+        """Give the newcomers that waited longer than those before them take, with their waits and the bounds, s."""
+        truth = self.tickets.truth
+        written = sorted(writes.values())
+        waiting_at_first = self.options.tickets
+        found = []
+        for place, key in enumerate(newcomers):
+            sent_s = truth[key].sent_at_s
+            if not sent_s:
+                continue
+            before = waiting_at_first + place - bisect_left(written, sent_s)
+            bound_s = max(before, 0) / per_s * 1.25 + max(0.0, written[0] - back_at if written else 0.0) + 30
+            wait_s = writes.get(key, time.monotonic()) - sent_s
+            if wait_s > bound_s:
+                found.append((key, round(wait_s), round(bound_s)))
+        return found
+
     def _judge_drain(self, back_at: float, newcomers: list[str]) -> dict[str, Any]:
         """Read the sandbox' log: pace, quota, order, waits; compare what it holds."""
         options, truth = self.options, self.tickets.truth
@@ -262,10 +281,10 @@ class Outage:
         whole = not pending
         wrong = [said for key in (truth if whole else ()) if (said := self.tickets.wrong(key, held.get(key, {})))]
         violations += wrong[:20]
-        # Oldest first: a newcomer waits for those before it, so for no longer than the drain itself took.
         drained_s = (puts[-1][0] - back_at) if puts else 0.0
-        if whole and waits and waits[-1] > drained_s + 60:
-            violations.append(f"a ticket opened during the drain waited {waits[-1]:.0f} s (I7)")
+        starved = self._starved(newcomers, writes, (pace or len(order) / max(drained_s, 1.0) * 60) / 60, back_at)
+        if starved:
+            violations.append(f"{len(starved)} newcomers waited longer than those before them take: {starved[:3]} (I7)")
         return {
             "first_call_s": round(puts[0][0] - back_at, 1) if puts else None,
             "full_batches_after_s": round(begin - back_at, 1) if begin is not None else None,
