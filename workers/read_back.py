@@ -88,6 +88,22 @@ async def know_history(deps: Deps, seen: dict[str, tuple[tuple[int, str], ...]])
         await deps.store.put([Delivery(dedupe=None, payloads=payloads)], capped=False)
 
 
+async def read_anew(deps: Deps, drifted: Sequence[Held]) -> None:
+    """
+    Ask the helpdesks for tickets that Planhat created although it was believed to hold them.
+
+    Somebody had removed them, so what was sent is all that Planhat holds. Without a helpdesk to ask, the next complete
+    delivery brings the rest.
+    """
+    payloads = tuple(
+        (one.ticket, Change(one.ticket, one.connection, thin=True).encode())
+        for one in drifted
+        if one.connection in deps.helpdesks
+    )
+    if payloads:
+        await deps.store.put([Delivery(dedupe=None, payloads=payloads)], capped=False)
+
+
 async def read_back(deps: Deps) -> int:
     """
     Fill the histories of tickets whose beginning was never seen. Run by arq's clock.

@@ -17,7 +17,7 @@ from gateway.core.retry import backoff_ms, rate_limit_pause_ms
 from gateway.core.ticket import REASONS
 from gateway.errors import StoreUnavailable
 from workers.helpdesks import CLIENTS
-from workers.read_back import confirmed, know_history
+from workers.read_back import confirmed, know_history, read_anew
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -239,7 +239,7 @@ def _mark(one: Held) -> bytes:
 
 
 async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutcome, calls_items: int) -> None:
-    """Write the states, tell the history's fate, count drift."""
+    """Write the states, tell the history's fate, count drift and read anew what it names."""
     if not acked:
         return
     settings = deps.settings
@@ -258,10 +258,13 @@ async def _ack(deps: Deps, token: str, acked: Sequence[Held], outcome: BulkOutco
         await deps.store.count({"drift_created": outcome.created - believed_new})
     all_created = outcome.created == calls_items
     # What is no longer ours was forgotten meanwhile, or is somebody else's to settle.
-    ours = [one for one in unknown if ends.get(one.ticket) != "gone"]
-    created = sorted(one.ticket for one in ours if all_created or one.ticket in outcome.created_ids)
+    brought = [one for one in acked if all_created or one.ticket in outcome.created_ids]
+    ours = [one for one in brought if ends.get(one.ticket) != "gone"]
+    open_ones = {one.ticket for one in unknown}
+    created = sorted(one.ticket for one in ours if one.ticket in open_ones)
     try:
         await know_history(deps, dict.fromkeys(created, ()))
+        await read_anew(deps, [one for one in ours if not one.new])
     except StoreUnavailable as error:
         if error.kind != "oom":
             raise

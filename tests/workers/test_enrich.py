@@ -357,3 +357,18 @@ async def test_what_a_dead_letter_asks_for_is_looked_up_with_the_next_change(des
     assert helpdesk.calls[0] == ("tickets", ("1",))
     assert await desk.dead() == {}
     assert (await desk.store.look()).pending == 0
+
+
+async def test_a_ticket_that_somebody_removed_in_planhat_is_read_anew_when_an_update_creates_it(desk, helpdesk):
+    await desk.put(at=0)
+    await desk.settle()
+    (known,) = desk.sandbox.tickets.by_id
+    desk.sandbox.tickets.delete(known, 0)
+    helpdesk.records["1"] = replace(record(), life="live")
+    await desk.put(at=8, fields={"status": "pending"}, complete=False, creation=False)
+    await desk.settle()
+    assert desk.tickets["zendesk:1"].get("title") is None
+    await desk.flush()
+    await enrich_once(desk.deps, "zendesk")
+    await desk.settle()
+    assert desk.tickets["zendesk:1"]["title"] == "Read anew"
