@@ -379,7 +379,11 @@ class Simulation:
         living: tuple[Web | Worker, ...] = (*self.webs, *self.workers)
         for process in living:
             pool: Any = process.redis.connection_pool
-            if len(pool._in_use_connections) > 1:
+            for _ in range(20):  # two loops may use one each at any moment, but not at every
+                if len(pool._in_use_connections) <= 1:
+                    break
+                await asyncio.sleep(0.05)
+            else:
                 world.broken(f"{process}: connections were not given back (I10)")
         for reason, _ in dead.values():
             world.seen(f"dead_{reason}")
