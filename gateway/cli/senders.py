@@ -224,7 +224,6 @@ SENDERS: Final[dict[str, Sender]] = {
     "kustomer": kustomer,
     "zammad": zammad,
     "chatwoot": chatwoot,
-    "gorgias": shown,
     "osticket": shown,
     "servicenow": servicenow,
     "generic": standard_webhooks,
