@@ -224,6 +224,7 @@ SENDERS: Final[dict[str, Sender]] = {
     "kustomer": kustomer,
     "zammad": zammad,
     "chatwoot": chatwoot,
+    "gorgias": shown,
     "osticket": shown,
     "servicenow": servicenow,
     "generic": standard_webhooks,

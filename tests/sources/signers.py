@@ -226,6 +226,9 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         "x-chatwoot-timestamp",
         _texts(lambda raw: "Chatwoot" + raw.hex()),
     ),
+    "gorgias": Signer(
+        gateway_token, "x-gateway-token", ("x-gateway-token",), None, _texts(lambda raw: "Gorgias" + raw.hex())
+    ),
     "osticket": Signer(
         freshservice, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "OsTicket" + raw.hex())
     ),
