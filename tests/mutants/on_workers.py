@@ -398,8 +398,8 @@ MUTANTS: Final = (
         "looking for what is to be deleted uses up the quota",
         ("I6",),
         DELETES,
-        "rows = await newest(deps, frozenset({one.ticket}), kind=kind, pages=1)",
-        'rows = await newest(deps, frozenset({one.ticket}), kind="call", pages=1)',
+        "limit_per_minute=deps.settings.calls_per_minute, kind=kind, epoch=deps.epoch",
+        'limit_per_minute=deps.settings.calls_per_minute, kind="call", epoch=deps.epoch',
         (ON_FLIGHT + "looking_for_what_is_to_be_deleted_stays_in_the_share_of_deletions",),
     ),
     # -- look-ups
