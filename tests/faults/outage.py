@@ -48,6 +48,10 @@ CONNECTIONS: Final = 8
 SAMPLE_S: Final = 1.0
 DISORDER: Final = 0.02
 """Of the tickets, at most, may leave out of their turn: those of a probe, and of a batch that was under way."""
+SLOWER: Final = 1.25
+"""A minute's calls may go out at its beginning or its end."""
+GRACE_S: Final = 75.0
+"""A first call after an outage waits for the end of a back-off, up to a minute."""
 TURN_BATCHES: Final = 6
 """How many batches a ticket may leave early or late: one on the wire and one gathered for each worker, and some."""
 
@@ -215,19 +219,16 @@ class Outage:
         asyncio.run(self.hook.send(requests(), 1, self.options.new_per_s))
 
     def _starved(
-        self, newcomers: list[str], writes: dict[str, float], per_s: float, back_at: float
+        self, newcomers: list[str], writes: dict[str, float], departures: list[float], per_s: float
     ) -> list[tuple[str, int, int]]:
         """Give the newcomers that waited longer than those before them take, with their waits and the bounds, s."""
-        truth = self.tickets.truth
-        written = sorted(writes.values())
-        waiting_at_first = self.options.tickets
-        found = []
+        truth, found = self.tickets.truth, []
         for place, key in enumerate(newcomers):
-            sent_s = truth[key].sent_at_s
-            if not sent_s:
+            if not (sent_s := truth[key].sent_at_s):
                 continue
-            before = waiting_at_first + place - bisect_left(written, sent_s)
-            bound_s = max(before, 0) / per_s * 1.25 + max(0.0, written[0] - back_at if written else 0.0) + 30
+            # Beside each newcomer an old ticket changed; one that had left already stands in the queue once more.
+            before = self.options.tickets + 2 * place - bisect_left(departures, sent_s)
+            bound_s = max(before, 0) / per_s * SLOWER + GRACE_S
             wait_s = writes.get(key, time.monotonic()) - sent_s
             if wait_s > bound_s:
                 found.append((key, round(wait_s), round(bound_s)))
@@ -240,9 +241,11 @@ class Outage:
         writes: dict[str, float] = {}
         order: list[str] = []
         calls: list[float] = []
+        departures: list[float] = []
         for line in self.log.read_text().splitlines():
             row = json.loads(line)
             if row["kind"] == "write":
+                departures.append(row["mono_s"])
                 if row["sourceId"] not in writes:
                     order.append(row["sourceId"])
                     writes[row["sourceId"]] = row["mono_s"]
@@ -282,7 +285,8 @@ class Outage:
         wrong = [said for key in (truth if whole else ()) if (said := self.tickets.wrong(key, held.get(key, {})))]
         violations += wrong[:20]
         drained_s = (puts[-1][0] - back_at) if puts else 0.0
-        starved = self._starved(newcomers, writes, (pace or len(order) / max(drained_s, 1.0) * 60) / 60, back_at)
+        per_s = (pace or len(order) / max(drained_s, 1.0) * 60) / 60
+        starved = self._starved(newcomers, writes, sorted(departures), per_s)
         if starved:
             violations.append(f"{len(starved)} newcomers waited longer than those before them take: {starved[:3]} (I7)")
         return {
