@@ -55,10 +55,7 @@ class Held:
             UnknownFrame, UnknownState: it cannot be read.
         """
         if self._folded is None:
-            part = parts.read(self.loaded.value)
-            if self.loaded.dead:
-                part = parts.join(part, parts.read(self.loaded.dead))
-            self._folded = fold(states.read(self.loaded.state), part)
+            self._folded = fold(states.read(self.loaded.state), joined(self.loaded))
         return self._folded
 
     @property
@@ -148,13 +145,15 @@ def hold(loaded: Loaded, doubt: int) -> Held | None:
     return held
 
 
-def read_parts(loaded: Loaded) -> Part | None:
-    """Read a ticket's unsent changes as one part, a dead letter's included; None when they cannot be read."""
-    try:
-        part = parts.read(loaded.value)
-        return parts.join(part, parts.read(loaded.dead)) if loaded.dead else part
-    except UnknownFrame:
-        return None
+def joined(loaded: Loaded) -> Part:
+    """
+    Read a ticket's unsent changes as one part, a dead letter's included.
+
+    Raises:
+        UnknownFrame: they cannot be read.
+    """
+    part = parts.read(loaded.value)
+    return parts.join(part, parts.read(loaded.dead)) if loaded.dead else part
 
 
 def wanted(held: Iterable[Held]) -> dict[tuple[str, str], set[str]]:

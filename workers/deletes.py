@@ -100,7 +100,7 @@ async def delete_once(deps: Deps) -> float:
         finally:
             if give_slot:
                 await store.give_slot(token)
-    return 0.05
+    return SLOT_TICK_S
 
 
 def _may_probe(pause: Pause, now_ms: int) -> bool:

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.change import Change
+from gateway.core.change import Change, UnknownFrame
 from gateway.core.fold import fold
 from gateway.core.retry import backoff_ms
 from gateway.core.state import UnknownState
@@ -21,8 +21,8 @@ from gateway.core.state import read as read_state
 from gateway.core.ticket import REASONS, Company, Person, wants, wants_reread
 from gateway.errors import StoreError
 from gateway.sources.base import wished
-from gateway.store.pending import Ack, Delivery
-from workers.batch import hold, read_parts
+from gateway.store.pending import Ack
+from workers.batch import hold, joined
 from workers.deps import CLAIM_LEASE_MS
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, write_company, write_person
 from workers.settle import bury
@@ -145,12 +145,12 @@ def _shuffled(deps: Deps, ids: set[str]) -> list[str]:
 def _collect(loaded: Sequence[Loaded], connection: str, prefix: str) -> Ask:
     ask = Ask()
     for one in loaded:
-        part = read_parts(one)
-        if part is None or (part.connection and part.connection != connection):
-            continue
         try:
+            part = joined(one)
             folded = fold(read_state(one.state), part)
-        except UnknownState:
+        except (UnknownFrame, UnknownState):
+            continue
+        if part.connection and part.connection != connection:
             continue
         if part.connection:
             ask.waiting.add(one.ticket)
@@ -241,8 +241,7 @@ async def _take(deps: Deps, connection: str, ask: Ask, found: Mapping[str, objec
         refs = {name: str(value) for name, value in change.refs.items() if value}
         ask.users |= {refs[name] for name in ("requester_id", "assignee_id") if name in refs}
         ask.organizations |= {refs[name] for name in ("organization_id",) if name in refs}
-    if payloads:
-        await deps.store.put([Delivery(dedupe=None, payloads=tuple(payloads))], capped=False)
+    await deps.store.put_own(payloads)
 
 
 async def _bury_unknown(deps: Deps, ticket: str) -> None:

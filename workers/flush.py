@@ -215,9 +215,10 @@ def _chunks(ready: Sequence[Held], max_bytes: int) -> list[list[Held]]:
 
 
 async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view: View) -> Verdict:
-    """Reserve quota, make sure of the claim, call Planhat, settle by what it answered."""
+    """Make sure of the claim, reserve quota, call Planhat, settle by what it answered."""
     store, settings, token = deps.store, deps.settings, batch.token
-    lease_ends_s = deps.monotonic() + deps.call_lease_ms / 1000
+    began_s = deps.monotonic()
+    lease_ends_s = began_s + deps.call_lease_ms / 1000
     lost = await store.extend([one.ticket for one in chunk], token, deps.call_lease_ms)
     sending = [one for one in chunk if one.ticket not in lost]
     if not sending or not await store.extend_slot(slot, deps.call_lease_ms):
@@ -230,7 +231,7 @@ async def _send(deps: Deps, slot: str, batch: Batch, chunk: list[Held], *, view:
         deps.quota_free_at_s = deps.monotonic() + wait_ms / 1000
         await store.release(token, [one.ticket for one in sending])
         return Verdict.PAUSE
-    if deps.monotonic() > lease_ends_s - deps.call_lease_ms / 1000 + START_WITHIN_S:  # Redis was slow: a late landing
+    if deps.monotonic() - began_s > START_WITHIN_S:  # Redis was slow: the call could outlive its claims
         await store.release(token, [one.ticket for one in sending])
         return Verdict.PAUSE
 

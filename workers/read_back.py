@@ -16,7 +16,6 @@ from gateway.core.change import Change
 from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
 from gateway.sources.reading import instant_ms
-from gateway.store.pending import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,11 +80,9 @@ async def confirmed(deps: Deps, missing: Sequence[Held]) -> set[str] | None:
 
 async def know_history(deps: Deps, seen: dict[str, tuple[tuple[int, str], ...]]) -> None:
     """Put, as a change of its own, what Planhat's history holds; the ticket's next item carries the whole history."""
-    payloads = tuple(
-        (ticket, Change(ticket, "", history=rows, history_known=True).encode()) for ticket, rows in seen.items()
+    await deps.store.put_own(
+        [(ticket, Change(ticket, "", history=rows, history_known=True).encode()) for ticket, rows in seen.items()]
     )
-    if payloads:
-        await deps.store.put([Delivery(dedupe=None, payloads=payloads)], capped=False)
 
 
 async def read_anew(deps: Deps, drifted: Sequence[Held]) -> None:
@@ -95,13 +92,8 @@ async def read_anew(deps: Deps, drifted: Sequence[Held]) -> None:
     Somebody had removed them, so what was sent is all that Planhat holds. Without a helpdesk to ask, the next complete
     delivery brings the rest.
     """
-    payloads = tuple(
-        (one.ticket, Change(one.ticket, one.connection, thin=True).encode())
-        for one in drifted
-        if one.connection in deps.helpdesks
-    )
-    if payloads:
-        await deps.store.put([Delivery(dedupe=None, payloads=payloads)], capped=False)
+    asked = [one for one in drifted if one.connection in deps.helpdesks]
+    await deps.store.put_own([(one.ticket, Change(one.ticket, one.connection, thin=True).encode()) for one in asked])
 
 
 async def read_back(deps: Deps) -> int:

@@ -51,7 +51,18 @@ def placed(folded: Folded, found: Found, email: str | None, placing: Placing = O
     """
     if placing.external_id or placing.company_id:
         fixed = {"companyExternalId": placing.external_id, "companyId": placing.company_id}
-        return {name: value for name, value in fixed.items() if value}
+        values = {name: value for name, value in fixed.items() if value}
+    else:
+        values = _told(folded, found, email, placing)
+    if placing.resolve and "companyId" not in folded.fields and (external := values.get("companyExternalId")):
+        values.pop("companyId", None)  # of the company before
+        if external in found.ids:
+            values["companyId"] = found.ids[external]
+    return values
+
+
+def _told(folded: Folded, found: Found, email: str | None, placing: Placing) -> dict[str, Json]:
+    """Give what the changes, the organization, the last item and the mail domain tell, in this order."""
     fields, refs, kept = folded.fields, folded.refs, folded.state.kept
     values: dict[str, Json] = {name: fields[name] for name in PLACES if name in fields}
     organization = refs.get("organization_id")

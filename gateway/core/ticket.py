@@ -198,15 +198,11 @@ def make_item(
         with_history: PLANHAT_HISTORY is `full`.
         placing: the connection's company rules.
     """
-    values = dict(folded.fields)
+    values = {name: value for name, value in folded.fields.items() if name not in PLACES}
     values.update(_people(folded, found))
     email = values.get("email") or None
     values["email"] = email
     values.update(placed(folded, found, email, placing))
-    if placing.resolve and "companyId" not in folded.fields and (external := values.get("companyExternalId")):
-        values.pop("companyId", None)  # of the company before
-        if external in found.ids:
-            values["companyId"] = found.ids[external]
     kept: dict[str, Json] = {name: values[name] for name in KEPT if name in values}
     for name, value in folded.refs.items():
         kept["@" + name] = value

@@ -71,6 +71,11 @@ class Intake(Room):
                 answers += await self._put(call, last=True, capped=capped)
         return answers
 
+    async def put_own(self, payloads: Sequence[tuple[str, bytes]]) -> None:
+        """Put changes of our own making, `(ticket, payload)`: without an id, over any cap. None are none."""
+        if payloads:
+            await self.put([Delivery(dedupe=None, payloads=tuple(payloads))], capped=False)
+
     async def _put_sliced(self, delivery: Delivery, *, capped: bool) -> str:
         starts = range(0, len(delivery.payloads), PUT_PAYLOADS)
         for start in starts:

@@ -116,3 +116,16 @@ def test_the_company_id_follows_the_external_id():
     assert sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, moved)["companyId"] == "60b2"
     unknown = Found(companies={"8": Company((), "nobody")}, ids=ids)
     assert "companyId" not in sent(folded(state, 5, refs={"organization_id": "8"}), RESOLVE, unknown)
+
+
+@pytest.mark.parametrize(
+    ("placing", "places"),
+    [
+        (Placing(external_id="acct-1"), {"companyExternalId": "acct-1"}),
+        (Placing(by_domain=False), {"companyExternalId": "other"}),
+        (Placing(by_external_id=False), {"domains": ["other.example"]}),
+    ],
+)
+def test_an_item_carries_nothing_that_its_rules_leave_out_though_the_change_names_it(placing, places):
+    one = folded(fields=FULL | {"companyExternalId": "other", "domains": ["other.example"]}, refs=ORG)
+    assert sent(one, placing) == places

@@ -105,6 +105,7 @@ def test_only_the_company_is_lacking():
 
 
 def test_a_thread_that_is_no_spam_any_more_comes_back():
+    # "TODO" is Plain's word for an open thread.
     thread = {"id": "th_1", "title": "A", "status": "TODO", "customer": {"markedAsSpamAt": None}}
     assert read(event(payload={"thread": thread})).changes[0].life == "live"
     del thread["customer"]
