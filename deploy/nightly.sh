@@ -6,6 +6,7 @@
 #     sbom      a CycloneDX bill of materials of what the image holds
 #     sim       seeded simulations; the seeds go on from night to night (SIM_SEEDS, 2000)
 #     faults    real processes under random faults (FAULT_MINUTES, 30)
+#     outage    a million events while Planhat is away, then the drain, about 40 minutes (OUTAGE_EVENTS, 1000000)
 #     gate      hostile requests against a real web process (GATE_REQUESTS, 1000000)
 #     poison    poison items among 5,000, through the real flush (POISON_RUNS, 10)
 #     mutants   planted bugs, each of which the tests must catch
@@ -24,7 +25,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 readonly NOT_RUN=3
 readonly TOOLS=(pip-audit==2.10.1 cyclonedx-bom==7.5.0)
-readonly STEPS=(audit sbom sim faults gate poison mutants)
+readonly STEPS=(audit sbom sim faults outage gate poison mutants)
 
 tools() { # a venv with the tools of the supply chain, made once
     [ -x "$out/tools/bin/cyclonedx-py" ] && return
@@ -59,6 +60,7 @@ PY
 
 sim() { "$python" -m tests.sim --seeds "${SIM_SEEDS:-2000}" --state "$out/sim.json"; }
 faults() { "$python" -m tests.faults --minutes "${FAULT_MINUTES:-30}"; }
+outage() { "$python" -m tests.faults.outage --events "${OUTAGE_EVENTS:-1000000}"; }
 gate() { "$python" -m tests.gate --requests "${GATE_REQUESTS:-1000000}"; }
 poison() { "$python" -m tests.workers.poison --items 5000 --runs "${POISON_RUNS:-10}"; }
 mutants() { "$python" -m tests.mutants; }

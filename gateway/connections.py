@@ -4,14 +4,13 @@ The connections of this process: those that variables make and those of the conf
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gateway.config.file import ConfigFile, load
+from gateway.config.file import ConfigFile, hint, load
 from gateway.errors import ConfigurationError
 from gateway.reader import DAY_S, Reader
 from gateway.rules import rules_of
@@ -38,9 +37,9 @@ LINK_SETTING: Final = {"zendesk": "ZENDESK_SUBDOMAIN"}
 DIGIT_ACCOUNTS: Final = frozenset({"zendesk", "hubspot", "zoho_desk"})
 """Sources whose account ids are numbers; another text could never match."""
 
-_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?")
-
+HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?")
+"""Our own address, as a helpdesk can be told it."""
 
 PLACES: Final = (
     ("only", "brands", BRANDS),
@@ -49,6 +48,16 @@ PLACES: Final = (
     ("ignore", "apps", APPS),
 )
 """Rules that need a place in the bodies of the source."""
+
+
+def link_setting(source: str) -> str:
+    """Give the setting that names the host of a source's pages."""
+    return LINK_SETTING.get(source, f"{source.upper()}_DOMAIN")
+
+
+def source_prefix(environ: Mapping[str, str], source: str) -> str:
+    """Give what stands before the ticket ids of the connection that variables make; both banks ask."""
+    return environ.get(f"{source.upper()}_SOURCE_ID_PREFIX", f"{source}:").strip()
 
 
 def file_from(read: Reader) -> ConfigFile | None:
@@ -110,9 +119,8 @@ def destination_of(read: Reader, file: ConfigFile, name: str, table: Mapping[str
         return known[0] if known else DESTINATION
     if wanted in known:
         return str(wanted)
-    close = difflib.get_close_matches(str(wanted), known, 1, 0.6)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}."
-    read.fault(f"{file.where('connections', name, 'destination')} must name a table under [destinations]; {hint}")
+    where = file.where("connections", name, "destination")
+    read.fault(f"{where} must name a table under [destinations]; {hint(str(wanted), known)}")
     return DESTINATION
 
 
@@ -148,7 +156,7 @@ def _connection_of(  # noqa: PLR0917
         read.fault(f"{where('source_id_prefix')} must be at most {PREFIX_MAX} printable characters.")
     variable = table["secret_env"]
     if variable in read.environ:
-        secrets = _secrets(read, source, auth, variable)
+        secrets = secrets_from(read, source, auth, variable)
     else:
         secrets = ()
         read.fault(f"{where('secret_env')}: the variable {variable} is not set: give it the secret of {source}.")
@@ -185,12 +193,12 @@ def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | N
     upper = source.upper()
     auth = cast("Auth", read.choice(f"{upper}_AUTH", "signature", ("signature", "bearer")))
     on_delete = cast("OnDelete", read.choice(f"{upper}_ON_DELETE", "delete", ("delete", "close", "ignore")))
-    prefix = read.environ.get(f"{upper}_SOURCE_ID_PREFIX", f"{source}:").strip()
+    prefix = source_prefix(read.environ, source)
     if len(prefix) > PREFIX_MAX or not prefix.isprintable():
         read.fault(f"{upper}_SOURCE_ID_PREFIX must be at most {PREFIX_MAX} printable characters.")
     account_id = _account(read, f"{upper}_ACCOUNT_ID", read.text(f"{upper}_ACCOUNT_ID"), source)
     allow_test = source == "zendesk" and read.flag("ZENDESK_ALLOW_TEST_SECRET", default=False)
-    link = LINK_SETTING.get(source, f"{upper}_DOMAIN")
+    link = link_setting(source)
     subdomain = _host(read, link, read.text(link), source)
     if f"{upper}_WEBHOOK_SECRET" not in read.environ:
         for name in (f"{upper}_AUTH", f"{upper}_ON_DELETE", f"{upper}_SOURCE_ID_PREFIX"):
@@ -199,7 +207,7 @@ def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | N
                     f"{name} has no effect without {upper}_WEBHOOK_SECRET, which makes the connection {source}."
                 )
         return None
-    secrets = _secrets(read, source, auth, f"{upper}_WEBHOOK_SECRET")
+    secrets = secrets_from(read, source, auth, f"{upper}_WEBHOOK_SECRET")
     if allow_test:
         secrets += (TEST_SECRET,)
         read.warnings.append(
@@ -240,7 +248,7 @@ def _public_url(read: Reader) -> str | None:
     value = read.text("PUBLIC_URL")
     if value is None:
         return None
-    if not _ADDRESS.fullmatch(value):
+    if not ADDRESS.fullmatch(value):
         read.fault("PUBLIC_URL must be our address as helpdesks call it, such as https://gateway.acme.example.")
         return None
     return value.rstrip("/")
@@ -257,13 +265,14 @@ def _host(read: Reader, name: str, value: str | None, source: str) -> str | None
     if value is None:
         return None
     host = value.removeprefix("https://").removeprefix("http://").rstrip("/").lower()
-    if not _HOST.fullmatch(host):
+    if not HOST.fullmatch(host):
         read.fault(f"{name} must be a subdomain or host name such as acme or help.acme.example, without a path.")
         return None
     return host.removesuffix(".zendesk.com") if source == "zendesk" else host
 
 
-def _secrets(read: Reader, source: str, auth: Auth, name: str) -> tuple[str, ...]:
+def secrets_from(read: Reader, source: str, auth: Auth, name: str) -> tuple[str, ...]:
+    """Give the webhook secrets of a variable that is set, the newest first; a fault for each that proves too little."""
     found: list[str] = []
     for number, entry in enumerate(read.environ[name].split(","), 1):
         secret = entry.strip()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
-from gateway.connections import LINK_SETTING, SECRET_MIN, connections_from, destinations_of, file_from
+from gateway.connections import DESTINATION, LINK_SETTING, SECRET_MIN, connections_from, destinations_of, file_from
 from gateway.errors import ConfigurationError
 from gateway.reader import DAY_S, MIB, Reader
 from gateway.sources import SOURCES
@@ -147,7 +147,7 @@ class Settings:
     web: WebSettings
     log: LogSettings
     connections: tuple[Connection, ...]
-    destinations: tuple[str, ...] = ("planhat",)
+    destinations: tuple[str, ...] = (DESTINATION,)
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:

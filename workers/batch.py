@@ -12,7 +12,8 @@ from gateway.core import part as parts
 from gateway.core import state as states
 from gateway.core.change import UnknownFrame, frame
 from gateway.core.fold import Folded, fold
-from gateway.core.ticket import Company, Found, Person, Want, after_upsert, wants
+from gateway.core.lookups import Company, Found, Person, Want, wants
+from gateway.core.ticket import after_upsert
 from gateway.store.pending import Ack, Burial, Loaded
 from workers.helpdesks.base import read_company, read_person
 

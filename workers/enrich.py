@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change, UnknownFrame
 from gateway.core.fold import fold
+from gateway.core.lookups import Company, Person, wants, wants_reread
 from gateway.core.retry import backoff_ms
 from gateway.core.state import UnknownState
 from gateway.core.state import read as read_state
-from gateway.core.ticket import REASONS, Company, Person, wants, wants_reread
+from gateway.core.ticket import REASONS
 from gateway.errors import StoreError
 from gateway.sources.base import wished
 from gateway.store.pending import Ack

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.lone import lone
-from gateway.core.ticket import Found, after_upsert, make_item, screen, unchanged, unproved, wants_reread
+from gateway.core.lookups import Found, unproved, wants_reread
+from gateway.core.ticket import after_upsert, make_item, screen, unchanged
 from gateway.store.room import SLICE
 from workers.batch import Batch, Held, cached, hold, lacking
 from workers.settle import bury, detail_of

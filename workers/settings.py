@@ -3,29 +3,25 @@ What the environment says to the far bank: Planhat, batches, helpdesk credential
 
 Never a webhook secret. Read and checked once at boot, every fault reported at once; `SETTINGS` is the table that
 documentation and tests read, the far bank's half of `gateway.settings.SETTINGS`.
-
-Longer than 400 lines because what each vendor needs and the sentences about its faults belong beside their reading.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
-import re
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
-from gateway.connections import DESTINATION, LINK_SETTING, destination_of, file_from
+from gateway.connections import DESTINATION, destination_of, file_from, source_prefix
 from gateway.core.placing import ORDINARY, Placing
 from gateway.errors import ConfigurationError
 from gateway.reader import DAY_S, MIB, Reader
 from gateway.rules import Rules, placing_of, placing_with, rules_of
 from gateway.settings import LogSettings, Setting, StoreSettings, log_from, store_from
 from gateway.sources import SOURCES
-from gateway.sources.reading import mail_address
+from workers.access import VENDORS, access_from, access_of, checked_url, secret_from, url_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.config.file import ConfigFile
     from gateway.sources.base import OnDelete
     from gateway.store.records import Limits
+    from workers.access import HelpdeskAccess
 
 API_URL: Final = "https://api.planhat.com"
 MAX_ITEMS: Final = 5_000
@@ -66,80 +63,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("FRESHDESK_API_KEY", None, "", "switches look-ups at Freshdesk on", "helpdesk"),
 )
 """Beside these the far bank reads rooms `store` and `log` and <SOURCE>_SOURCE_ID_PREFIX of the gateway's table."""
-
-
-class Vendor(NamedTuple):
-    """
-    What a source's look-ups need. A client in `workers.helpdesks.CLIENTS` has its row here.
-
-    vendor: what the host of its pages ends in; credentials go to no other address unless <SOURCE>_API_URL says so.
-    api: the API's address; `{site}` is the host of its pages, `{name}` what stands in it before `vendor`, `{region}`
-        that without `app`.
-    site: that host when no setting names it; "" when one must.
-    secret, email: endings of the settings with the credentials; `email` "" when the secret alone does.
-    client: ending of the setting with an OAuth client's id, which goes with the secret instead of an address.
-    hosted: it may be the customer's own server, named by <SOURCE>_API_URL, where the secret alone does.
-    """
-
-    vendor: str
-    api: str
-    site: str = ""
-    secret: str = "API_TOKEN"  # noqa: S105  a name
-    email: str = ""
-    client: str = ""
-    hosted: bool = False
-
-
-VENDORS: Final[Mapping[str, Vendor]] = {
-    "zendesk": Vendor("zendesk.com", "https://{site}/api/v2", email="API_EMAIL"),
-    "freshdesk": Vendor("freshdesk.com", "https://{site}/api/v2", secret="API_KEY"),  # noqa: S106  a name
-    "freshservice": Vendor("freshservice.com", "https://{site}/api/v2"),
-    "jira_service_management": Vendor("atlassian.net", "https://{site}", email="API_EMAIL", hosted=True),
-    "intercom": Vendor("intercom.com", "https://api{region}.intercom.io", site="app.intercom.com"),
-    "hubspot": Vendor("hubspot.com", "https://api.hubapi.com", site="app.hubspot.com"),
-    "kustomer": Vendor("kustomerapp.com", "https://{name}.api.kustomerapp.com/v1"),
-    "pylon": Vendor("usepylon.com", "https://api.usepylon.com", site="app.usepylon.com"),
-    "front": Vendor("frontapp.com", "https://api2.frontapp.com", site="app.frontapp.com"),
-    "help_scout": Vendor(
-        "helpscout.net",
-        "https://api.helpscout.net/v2",
-        site="secure.helpscout.net",
-        secret="API_CLIENT_SECRET",  # noqa: S106  a name
-        client="API_CLIENT_ID",
-    ),
-    "salesforce": Vendor(
-        "my.salesforce.com",
-        "https://{site}",
-        secret="API_CLIENT_SECRET",  # noqa: S106  a name
-        client="API_CLIENT_ID",
-    ),
-}
-"""Source -> what its look-ups need."""
-
-_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
-_LOCAL: Final = (".local", ".internal", ".localhost", ".test", ".cluster.local")
-
-
-@dataclass(frozen=True, slots=True)
-class HelpdeskAccess:
-    """
-    One connection's way to its helpdesk.
-
-    base_url: of the REST API.
-    site: host of the pages that people open, for links; "" when not configured.
-    user: the agent's e-mail or the OAuth client's id where the secret alone does not do, else "".
-    secret: API token or key.
-    prefix: put before every ticket id to make `sourceId`.
-    """
-
-    connection: str
-    source: str
-    base_url: str
-    site: str
-    user: str
-    secret: str = field(repr=False)
-    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +193,6 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
     read = Reader(environ)
     file = file_from(read)
     store, log = store_from(read), log_from(read)
-    token = read.text("PLANHAT_API_TOKEN") or ""
-    if token and not _PRINTABLE.fullmatch(token):
-        read.fault(
-            "PLANHAT_API_TOKEN must be one word of ASCII characters: copy it again, without spaces or line ends."
-        )
     quiet_s = read.number("BATCH_QUIET_S", 2, 0, 3600, "seconds")
     max_wait_s = read.number("BATCH_MAX_WAIT_S", 10, 0, DAY_S, "seconds")
     if quiet_s > max_wait_s:
@@ -285,8 +203,8 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
     settings = WorkerSettings(
         store=store,
         log=log,
-        api_token=token,
-        api_url=_url(read, "PLANHAT_API_URL") or API_URL,
+        api_token=secret_from(read, "PLANHAT_API_TOKEN") or "",
+        api_url=url_from(read, "PLANHAT_API_URL") or API_URL,
         calls_per_minute=read.integer("PLANHAT_CALLS_PER_MINUTE", 150, 1, 9000, "calls"),
         max_in_flight=read.integer("PLANHAT_MAX_IN_FLIGHT", 1, 1, 50, "calls"),
         timeout_s=read.number("PLANHAT_TIMEOUT_S", 60, 1, 600, "seconds"),
@@ -296,8 +214,8 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
         batch_max_bytes=read.size("BATCH_MAX_BYTES", 16 * MIB, 4096, MAX_BYTES),
         quiet_s=quiet_s,
         max_wait_s=max_wait_s,
-        helpdesks=tuple(one for source in VENDORS if (one := _access(read, source)) is not None),
-        prefixes=_prefixes(environ),
+        helpdesks=tuple(one for source in VENDORS if (one := access_from(read, source)) is not None),
+        prefixes={source: source_prefix(environ, source) for source in SOURCES},
         on_delete=_wishes(read),
     )
     if settings.calls_per_minute > 200:
@@ -327,14 +245,12 @@ def _by_destination(read: Reader, settings: WorkerSettings, file: ConfigFile) ->
         if made:
             mine = replace(mine, helpdesks=(), prefixes={}, on_delete={})
         if table:
-            token = read.environ.get(table["token_env"], "").strip()
-            if token and not _PRINTABLE.fullmatch(token):
-                read.fault(f"{where('token_env')}: {table['token_env']} must be one word of ASCII characters.")
+            token_name = table["token_env"]
             mine = replace(
                 mine,
-                api_token=token,
-                token_name=table["token_env"],
-                api_url=_checked_url(read, where("url"), table.get("url")) or settings.api_url,
+                api_token=secret_from(read, token_name, f"{where('token_env')}: {token_name}") or "",
+                token_name=token_name,
+                api_url=checked_url(read, where("url"), table.get("url")) or settings.api_url,
                 calls_per_minute=table.get("calls_per_minute", settings.calls_per_minute),
                 max_in_flight=table.get("max_in_flight", settings.max_in_flight),
                 history=table.get("history", settings.history),
@@ -351,7 +267,7 @@ def _with_connection(
 ) -> WorkerSettings:
     """Add a connection of the file."""
     source, prefix = row["source"], row.get("source_id_prefix", f"{name}:")
-    access = _access_of(read, file, name, row) if "api" in row else None
+    access = access_of(read, file, name, row) if "api" in row else None
     placing = placing_of(row, mine.placing)
     rules = rules_of(row)
     return replace(
@@ -368,33 +284,6 @@ def _with_connection(
     )
 
 
-def _access_of(read: Reader, file: ConfigFile, name: str, row: Mapping[str, Any]) -> HelpdeskAccess | None:
-    """Read a connection's `api` table as if its values stood in the environment."""
-    source, api, where = row["source"], row["api"], file.where("connections", name, "api")
-    if source not in VENDORS:
-        read.fault(f"{where}: there are no look-ups at {source}: remove the table.")
-        return None
-    vendor, upper = VENDORS[source], source.upper()
-    variable = api["token_env"]
-    if not read.environ.get(variable, "").strip():
-        read.fault(f"{where}: the variable {variable} is not set: give it the API token of {source}.")
-        return None
-    keys = {
-        f"{upper}_{vendor.secret}": ("token_env", read.environ[variable]),
-        f"{upper}_API_EMAIL": ("email", api.get("email", "")),
-        f"{upper}_API_CLIENT_ID": ("client_id", api.get("client_id", "")),
-        f"{upper}_API_URL": ("url", api.get("url", "")),
-        LINK_SETTING.get(source, f"{upper}_DOMAIN"): ("domain", row.get("domain", "")),
-    }
-    inner = Reader({name: value for name, (_, value) in keys.items()})
-    access = _access(inner, source)
-    for fault in inner.faults:
-        for variable_name, (key, _) in keys.items():
-            fault = fault.replace(variable_name, key)  # noqa: PLW2901  in the words of the file
-        read.fault(f"{where}: {fault}")
-    return access
-
-
 def require(*settings: WorkerSettings) -> WorkerSettings:
     """
     Give the first settings back when a worker can run with all of them.
@@ -405,110 +294,6 @@ def require(*settings: WorkerSettings) -> WorkerSettings:
     if said := tuple(dict.fromkeys(sentence for one in settings for sentence in one.missing())):
         raise ConfigurationError(said)
     return settings[0]
-
-
-def _access(read: Reader, source: str) -> HelpdeskAccess | None:
-    """
-    Put a connection's access together; None without credentials.
-
-    It needs an address, and one that belongs to the vendor.
-    """
-    upper, row = source.upper(), VENDORS[source]
-    name = LINK_SETTING.get(source, f"{upper}_DOMAIN")
-    site = _site(read, name, row.vendor) or row.site
-    url = _url(read, f"{upper}_API_URL")
-    secret = _secret(read, f"{upper}_{row.secret}") or ""
-    whose = row.email or row.client
-    user = (_email if row.email else _secret)(read, f"{upper}_{whose}") or "" if whose else ""
-    if not user and not secret:
-        return None
-    if not secret or (whose and not user and not (row.hosted and url)):
-        names = (f"{upper}_{row.secret}", f"{upper}_{whose}")
-        given, lacking = names if secret else names[::-1]
-        read.fault(f"{given} is set without {lacking}: look-ups at {source} need both.")
-    if not site and not url:
-        if not read.text(name):
-            read.fault(f"{name} is not set: look-ups at {source} need it, for example {name}=acme.")
-        return None
-    if not url and not site.endswith(f".{row.vendor}"):
-        read.fault(f"{name} must be the name before .{row.vendor}, such as acme: credentials go to no other address.")
-        return None
-    label = site.removesuffix(f".{row.vendor}")
-    return HelpdeskAccess(
-        connection=source,
-        source=source,
-        base_url=url or row.api.format(site=site, name=label, region=label.removeprefix("app")),
-        site=site,
-        user=user,
-        secret=secret,
-        prefix=read.environ.get(f"{upper}_SOURCE_ID_PREFIX", f"{source}:").strip(),
-    )
-
-
-def _site(read: Reader, name: str, vendor: str) -> str | None:
-    """Give the host of a helpdesk's pages; a bare word is a subdomain of the vendor's."""
-    value = read.text(name)
-    if value is None:
-        return None
-    host = value.lower().removeprefix("https://").removeprefix("http://").rstrip("/")
-    if not _HOST.fullmatch(host):
-        read.fault(f"{name} must be a subdomain or host name such as acme or acme.{vendor}, without a path.")
-        return None
-    return host if "." in host else f"{host}.{vendor}"
-
-
-def _email(read: Reader, name: str) -> str | None:
-    """Give an agent's address; what is copied from curl examples ends in `/token`."""
-    value = read.text(name)
-    if value is None:
-        return None
-    address = value.removesuffix("/token")
-    if mail_address(address) is None or ":" in address:
-        read.fault(f"{name} must be the e-mail address of the agent whose token it is.")
-    return address
-
-
-def _secret(read: Reader, name: str) -> str | None:
-    value = read.text(name)
-    if value is not None and not _PRINTABLE.fullmatch(value):
-        read.fault(f"{name} must be one word of ASCII characters: copy it again, without spaces or line ends.")
-    return value
-
-
-def _url(read: Reader, name: str) -> str | None:
-    """Give an API address without its last slash. Plain http only where it stays within the house."""
-    return _checked_url(read, name, read.text(name))
-
-
-def _checked_url(read: Reader, name: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or "@" in parts.netloc:
-        read.fault(f"{name} must be an address such as {API_URL}, without user, query or fragment.")
-        return None
-    if parts.scheme == "http" and not _is_local(host):
-        read.fault(f"{name} must begin with https://, because it carries a token; http:// is for local networks only.")
-        return None
-    return value.rstrip("/")
-
-
-def _is_local(host: str) -> bool:
-    """Say whether a host is this machine, a private network or a name without a domain (compose, Kubernetes)."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith(_LOCAL)
-    return address.is_loopback or (address.is_private and not address.is_link_local)
-
-
-def _prefixes(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give every source's prefix as `gateway.settings` reads it."""
-    return {source: environ.get(f"{source.upper()}_SOURCE_ID_PREFIX", f"{source}:").strip() for source in SOURCES}
 
 
 def _wishes(read: Reader) -> dict[str, OnDelete]:

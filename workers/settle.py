@@ -117,7 +117,8 @@ async def _back_off(deps: Deps, token: str, tickets: Sequence[str], health: Heal
     if decision.wait_s is not None:
         wait_ms = max(wait_ms, int(decision.wait_s * 1000))
     await deps.store.pause(wait_ms, f"planhat is unavailable: {decision.detail}")
-    # While probing another ticket goes each time: the one that failed steps back behind the others.
+    # While probing another ticket goes each time: the one that failed steps back behind the others. Behind those that
+    # are due now would not do: with little traffic it would be the oldest again before another came.
     snooze = (await deps.store.now_ms()) + wait_ms + PARK_MS if health.mode and len(tickets) == 1 else None
     await deps.store.release(token, tickets, not_before_ms=snooze)
 

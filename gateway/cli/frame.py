@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from gateway.config.file import ConfigFile
     from gateway.settings import StoreSettings
     from gateway.store.pending import Store
 
@@ -128,21 +129,33 @@ def destination_asked() -> str:
 
 def destinations_asked() -> tuple[str, ...]:
     """Give the destination that the command line names with `--destination`, else all of them. Raises Misuse."""
-    import os
-
     from gateway.cli import Misuse
-    from gateway.connections import destinations_of, file_from
-    from gateway.reader import Reader
+    from gateway.connections import destinations_of
 
     context = click.get_current_context(silent=True)
     wanted = context.find_root().params.get("destination") if context else None
-    read = Reader(os.environ)
-    file = file_from(read)
-    read.done()
-    known = destinations_of(file)
+    known = destinations_of(config_file())
     if wanted is not None and wanted not in known:
         raise Misuse(f"There is no destination {wanted!r}: known are {', '.join(known)}.")
     return (wanted,) if wanted is not None else known
+
+
+def config_file() -> ConfigFile | None:
+    """
+    Read the configuration file that GATEWAY_CONFIG names; None when it names none.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    import os
+
+    from gateway.connections import file_from
+    from gateway.reader import Reader
+
+    read = Reader(os.environ)
+    file = file_from(read)
+    read.done()
+    return file
 
 
 def store_settings() -> StoreSettings:

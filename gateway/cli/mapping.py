@@ -12,7 +12,7 @@ import click
 import orjson
 
 from gateway.cli import Misuse
-from gateway.cli.frame import console, emit, json_option, plain, table
+from gateway.cli.frame import config_file, console, emit, json_option, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,14 +75,11 @@ def connection_named(name: str) -> Connection:
     Raises:
         Misuse: no connection and no source has that name, or the configuration file is wrong.
     """
-    from gateway.connections import connection_for_trial, file_from
-    from gateway.reader import Reader
+    from gateway.connections import connection_for_trial
     from gateway.sources import SOURCES
     from gateway.sources.base import Connection
 
-    read = Reader(os.environ)
-    file = file_from(read)
-    read.done()
+    file = config_file()
     if file and name in file.connections:
         return connection_for_trial(file, name)
     if name not in SOURCES:
@@ -155,15 +152,14 @@ def tried(request: Request, connection: Connection) -> dict[str, Any]:
 
 def fates(normalized: Normalized, connection: Connection) -> dict[str, str]:
     """Say what would happen to each ticket of a body, were it the first that is heard of it: ticket -> sentence."""
-    from gateway.connections import file_from
     from gateway.core.change import frame
     from gateway.core.fold import fold
+    from gateway.core.lookups import Found, wants, wants_reread
     from gateway.core.part import read
-    from gateway.core.ticket import REASONS, Found, make_item, screen, wants, wants_reread
-    from gateway.reader import Reader
+    from gateway.core.ticket import REASONS, make_item, screen
     from gateway.rules import placing_of, placing_with
 
-    file = file_from(Reader(os.environ))
+    file = config_file()
     row = file.connections.get(connection.name, {}) if file else {}
     placing = placing_of(row, placing_with(file.free_mail if file else {}))
     looks_up = "api" in row if row else _has_credentials(connection.source)

@@ -210,7 +210,7 @@ def wait_for_port(child: Child, port: int, timeout_s: float = 20.0) -> None:
 
 
 class _Told(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: handled like Ctrl-C."""
+    """SIGINT, SIGTERM or SIGHUP: handled like Ctrl-C."""
 
 
 @contextlib.contextmanager
@@ -218,19 +218,23 @@ def interruptible() -> Iterator[None]:
     """
     Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that whatever it holds is given back.
 
-    SIGINT, too: a script's `planhat-gateway up &` inherits it ignored, and `kill -INT` would do nothing.
+    SIGINT, too: a script's `planhat-gateway up &` inherits it ignored, and `kill -INT` would do nothing. A signal that
+    Python drops, because it came while a destructor or a callback ran, is felt where the block ends by itself.
     """
+    heard: list[int] = []
 
-    def told(_number: int, _frame: FrameType | None) -> None:
+    def told(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
         raise _Told
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if heard:
+        raise _Told
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 import orjson
 
 from gateway.cli import Failure, Misuse
-from gateway.cli.frame import emit, json_option, plain
+from gateway.cli.frame import config_file, emit, json_option, plain
 from gateway.cli.senders import dated, signed
 
 if TYPE_CHECKING:
@@ -92,14 +92,9 @@ def send_sample(
 
 def _secret_name(source: str, connection: str | None) -> str:
     """Give the variable that holds the secret of a source, or of a connection of the configuration file."""
-    from gateway.connections import file_from
-    from gateway.reader import Reader
-
     if connection is None:
         return f"{source.upper()}_WEBHOOK_SECRET"
-    read = Reader(os.environ)
-    file = file_from(read)
-    read.done()
+    file = config_file()
     known = file.connections if file else {}
     if connection not in known:
         raise Misuse(

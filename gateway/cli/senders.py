@@ -52,14 +52,6 @@ def shown(secret: str, _body: bytes, _now_s: float, _delivery_id: str) -> dict[s
     return {"content-type": "application/json", "x-webhook-secret": secret}
 
 
-def kustomer(secret: str, body: bytes, _now_s: float, _delivery_id: str) -> dict[str, str]:
-    """Sign as Kustomer: hex(HMAC-SHA256(token as text, body))."""
-    return {
-        "content-type": "application/json",
-        "x-kustomer-webhook-signature": hmac.digest(secret.encode(), body, hashlib.sha256).hex(),
-    }
-
-
 def zammad(secret: str, body: bytes, _now_s: float, delivery_id: str) -> dict[str, str]:
     """Sign as Zammad: sha1=hex(HMAC-SHA1(token as text, body))."""
     return {
@@ -124,15 +116,9 @@ def hubspot(secret: str, body: bytes, now_s: float, url: str) -> dict[str, str]:
     }
 
 
-def intercom(secret: str, body: bytes, _now_s: float, _delivery_id: str) -> dict[str, str]:
-    """Sign as Intercom: sha1=hex(HMAC-SHA1(client secret as text, body))."""
-    digest = hmac.digest(secret.encode(), body, hashlib.sha1)
-    return {"content-type": "application/json", "x-hub-signature": "sha1=" + digest.hex()}
-
-
-def over_body(header: str, prefix: str = "", *, delivery: str = "") -> Sender:
+def over_body(header: str, prefix: str = "", *, delivery: str = "", algorithm: str = "sha256") -> Sender:
     """
-    Sign as many do: hex(HMAC-SHA256(secret as text, body)) in one header, nothing but the body signed.
+    Sign as many do: hex(HMAC(secret as text, body)) in one header, nothing but the body signed.
 
     Args:
         prefix: what stands before the digits.
@@ -140,7 +126,7 @@ def over_body(header: str, prefix: str = "", *, delivery: str = "") -> Sender:
     """
 
     def sign(secret: str, body: bytes, _now_s: float, delivery_id: str) -> dict[str, str]:
-        digest = hmac.digest(secret.encode(), body, hashlib.sha256)
+        digest = hmac.digest(secret.encode(), body, algorithm)
         named = {delivery: delivery_id} if delivery else {}
         return {"content-type": "application/json", header: prefix + digest.hex(), **named}
 
@@ -221,7 +207,7 @@ SENDERS: Final[dict[str, Sender]] = {
     "zendesk": zendesk,
     "freshdesk": freshdesk,
     "freshservice": freshdesk,
-    "kustomer": kustomer,
+    "kustomer": over_body("x-kustomer-webhook-signature"),
     "zammad": zammad,
     "chatwoot": chatwoot,
     "gorgias": shown,
@@ -229,7 +215,7 @@ SENDERS: Final[dict[str, Sender]] = {
     "servicenow": servicenow,
     "generic": standard_webhooks,
     "jira_service_management": over_body("x-hub-signature", "sha256=", delivery="x-atlassian-webhook-identifier"),
-    "intercom": intercom,
+    "intercom": over_body("x-hub-signature", "sha1=", algorithm="sha1"),
     "hubspot": hubspot,
     "github": over_body("x-hub-signature-256", "sha256=", delivery="x-github-delivery"),
     "linear": over_body("linear-signature", delivery="linear-delivery"),
@@ -257,7 +243,7 @@ def signed(
         now_s: Unix time of the signature; now when None.
         url: the address that is called, for those who sign it.
     Raises:
-        Failure: this release cannot send as that source.
+        Misuse: this release cannot send as that source, or not with that secret.
     """
     if source not in SENDERS:
         raise Misuse(f"This release cannot sign as {source!r}, only as {', '.join(SENDERS)}.")

@@ -17,7 +17,7 @@ from gateway.config.keys import FILE, MAP_NAMES, Key
 from gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -83,6 +83,12 @@ def load(path: Path) -> ConfigFile:
     return file
 
 
+def hint(word: str, known: Collection[str], said: str = "known") -> str:
+    """Give the known word that a misspelt one was probably meant to be, else all of them; the end of a sentence."""
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    return f"did you mean {close[0]}?" if close else f"{said}: {', '.join(known) or 'none'}."
+
+
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
     """Find the line of every table and key of a TOML text, `("connections", "emea", "source")` -> 7."""
     lines: dict[tuple[str, ...], int] = {}
@@ -110,9 +116,7 @@ def _table(
         here = (*path, name)
         key = keys.get(name)
         if key is None:
-            close = difflib.get_close_matches(name, keys, 1, 0.6)
-            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(keys)}."
-            faults.append(f"{file.where(*here)} is not a setting; {hint}")
+            faults.append(f"{file.where(*here)} is not a setting; {hint(name, keys, 'known here')}")
             continue
         if complaint := _CHECKS[key.kind](file, here, value, key, faults):
             faults.append(f"{file.where(*here)} {complaint}")
@@ -137,8 +141,8 @@ def _chosen(value: str, key: Key) -> str | None:
     if not key.choices or value in key.choices:
         return None
     close = difflib.get_close_matches(value, key.choices, 1, 0.6)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    return f"must be one of {', '.join(key.choices)}, not {value!r}{hint}"
+    end = f"; did you mean {close[0]}?" if close else "."
+    return f"must be one of {', '.join(key.choices)}, not {value!r}{end}"
 
 
 def _texts(_file: ConfigFile, _path: tuple[str, ...], value: object, key: Key, _faults: list[str]) -> str | None:
@@ -182,9 +186,8 @@ def _queries(file: ConfigFile, path: tuple[str, ...], value: object, key: Key, f
             _queries(file, here, expression, Key("queries", ""), faults)
             continue
         if len(path) and path[-1] == "map" and name not in MAP_NAMES and not name.startswith("custom."):
-            close = difflib.get_close_matches(name, MAP_NAMES, 1, 0.6)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(MAP_NAMES)}, custom.NAME."
-            faults.append(f"{file.where(*here)} is not a field of a Planhat ticket; {hint}")
+            known = hint(name, (*MAP_NAMES, "custom.NAME"))
+            faults.append(f"{file.where(*here)} is not a field of a Planhat ticket; {known}")
         elif complaint := _query(file, here, expression, key, faults):
             faults.append(f"{file.where(*here)} {complaint}")
     return None

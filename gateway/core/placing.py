@@ -12,7 +12,7 @@ from gateway.core.free_mail import FREE_MAIL, company_domains
 if TYPE_CHECKING:
     from gateway.core.change import Json
     from gateway.core.fold import Folded
-    from gateway.core.ticket import Found
+    from gateway.core.lookups import Found
 
 PLACES: Final = ("companyExternalId", "companyId", "domains")
 """Fields by any of which Planhat can place a new ticket."""

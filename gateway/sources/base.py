@@ -250,7 +250,7 @@ def needs_lookup(change: Change, lacks: tuple[str, ...] = ()) -> tuple[str, ...]
         Words of `NEEDS`, in the order ticket (a thin change without title or status), requester_email, company,
         agent_email, others. Empty for deletions.
     """
-    if change.life in ("deleted", "purged"):
+    if deletes(change):
         return ()
     fields, refs = change.fields, change.refs
     needs = ["ticket"] if change.thin and not fields.keys() >= {"title", "status"} else []

@@ -19,7 +19,7 @@ from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
 from gateway.sources.chatwoot_conversations import account_of, conversation_change, opening
 from gateway.sources.ordinary import Ordinary, check_account, check_shown
-from gateway.sources.reading import identifier, mapping
+from gateway.sources.reading import epoch_us, identifier, mapping
 from gateway.sources.signing import check_age, check_hmac, digest, epoch_s, keys, refuse_doubles, required
 
 if TYPE_CHECKING:
@@ -80,18 +80,13 @@ class ChatwootSource(Ordinary):
         shown = mapping(event.get("conversation")) if is_message else event
         account = account_of(event, shown)
         check_account(connection, account)
-        sent_us = _sent_us(request) if connection.auth == "signature" else None
+        # The signed time of sending; `verify` has read it.
+        sent_us = epoch_us(request.header(TIMESTAMP), 1) if connection.auth == "signature" else None
         description = opening(kind, event, shown)
         change = conversation_change(
             shown, description, account, sent_us, connection, creation=kind == "conversation_created"
         )
         return Normalized((change,), lacks=LACKS)
-
-
-def _sent_us(request: Request) -> int | None:
-    """Give the signed time of sending, Unix µs; `verify` has read it."""
-    moment = request.header(TIMESTAMP) or ""
-    return int(moment) * 1_000_000 if moment.isascii() and moment.isdecimal() and len(moment) <= 12 else None
 
 
 SOURCE: Final = ChatwootSource()

@@ -19,6 +19,7 @@ from gateway.sources.reading import (
     instant_us,
     mail_address,
     mapping,
+    ms_of,
     plain_text,
     strings,
     text,
@@ -136,5 +137,4 @@ def opening(kind: str, event: Mapping[str, Json], shown: Mapping[str, Json]) -> 
 
 def _ms(value: Json) -> int | None:
     """Give a time as Unix ms: seconds as a number, whole or not (`1789409523.455`), or ISO 8601."""
-    at_us = instant_us(value) if isinstance(value, str) else epoch_us(value, 1)
-    return None if at_us is None else at_us // 1000
+    return ms_of(instant_us(value) if isinstance(value, str) else epoch_us(value, 1))

@@ -18,6 +18,7 @@ from gateway.sources.reading import (
     Unknown,
     html_to_text,
     identifier,
+    is_placeholder,
     known,
     mail_address,
     plain_text,
@@ -49,7 +50,6 @@ STATUSES: Final[Mapping[str, Mapping[str, str]]] = {
 
 PRIORITY: Final = {"1": "low", "2": "medium", "3": "high", "4": "urgent"}
 
-_PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}]{1,200}\}\}\s*")
 _ESCAPED_TAG: Final = re.compile(r"&lt;/?[a-zA-Z]")
 _WEB: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 _BARE_WEB: Final = re.compile(r"(?://)?((?:[\w-]{1,63}\.)+[A-Za-z]{2,24}(?::[0-9]{1,5})?(?:/\S*)?)")
@@ -60,7 +60,7 @@ def first(row: Mapping[str, Json], *names: str) -> Json | Unknown:
     empty: Json | Unknown = UNKNOWN
     for key in (key for name in names for key in (f"ticket_{name}", name)):
         value = row.get(key, UNKNOWN)
-        if value is UNKNOWN or (isinstance(value, str) and _PLACEHOLDER.fullmatch(value)):
+        if value is UNKNOWN or is_placeholder(value):
             continue  # a placeholder that the helpdesk left in says nothing
         if value not in (None, "", [], {}) and not (isinstance(value, str) and not value.strip()):
             return value

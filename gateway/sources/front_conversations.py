@@ -12,7 +12,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from gateway.sources.reading import UNKNOWN, epoch_us, identifier, known, mail_address, mapping, strings, text, word
+from gateway.sources.reading import (
+    UNKNOWN,
+    epoch_us,
+    identifier,
+    known,
+    mail_address,
+    mapping,
+    ms_of,
+    strings,
+    text,
+    told,
+    word,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +66,7 @@ def moment_us(value: Json) -> int | None:
 
 def moment_ms(value: Json) -> int | None:
     """Give an instant, Unix milliseconds."""
-    at_us = moment_us(value)
-    return None if at_us is None else at_us // 1000
+    return ms_of(moment_us(value))
 
 
 def conversation_fields(row: Mapping[str, Json]) -> dict[str, Json]:
@@ -63,7 +74,7 @@ def conversation_fields(row: Mapping[str, Json]) -> dict[str, Json]:
     recipient, assignee = mapping(row.get("recipient")), mapping(row.get("assignee"))
     return known(
         {
-            "title": UNKNOWN if "subject" not in row else text(row["subject"]) or "",
+            "title": told(row, "subject", text),
             "tags": _tags(row.get("tags")),
             "status": word(row.get("status")) or UNKNOWN,
             # A handle may as well be a phone number: then the contact is asked for an address.

@@ -28,7 +28,7 @@ from gateway.sources.front_conversations import (
     moment_us,
     page,
 )
-from gateway.sources.reading import html_to_text, mapping, plain_text, word
+from gateway.sources.reading import html_to_text, mapping, ms_of, plain_text, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def _change(
         connection=connection.name,
         fields=fields,
         refs=conversation_refs(conversation),
-        updated_at_ms=None if emitted_us is None else emitted_us // 1000,
+        updated_at_ms=ms_of(emitted_us),
         event_at_us=emitted_us,
         created_at_ms=moment_ms(conversation.get("created_at")),
         life=life,
@@ -108,7 +108,7 @@ def _gone(found: str, emitted_us: int | None, connection: Connection) -> Change:
     return Change(
         ticket=connection.prefix + found,
         connection=connection.name,
-        updated_at_ms=None if emitted_us is None else emitted_us // 1000,
+        updated_at_ms=ms_of(emitted_us),
         event_at_us=emitted_us,
         life="deleted",
     )

@@ -17,7 +17,8 @@ from gateway.sources import standard_webhooks
 from gateway.sources.base import Normalized
 from gateway.sources.cloudevents import BATCH, STRUCTURED, Event, consent, event_id, events
 from gateway.sources.generic_items import KINDS, TIME, change_of
-from gateway.sources.reading import instant_us, json_payload
+from gateway.sources.ordinary import SECRET_MIN, Ordinary
+from gateway.sources.reading import instant_us
 from gateway.sources.signing import bearer, check_token, refuse_doubles
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from gateway.sources.base import Auth, Connection, Reply, Request, Source
 
 ITEMS_MAX: Final = 500
-BEARER_MIN: Final = 16
 EXPECTED: Final = f"Expected a JSON object with type (one of {', '.join(KINDS)}), timestamp and data."
 
 
-class _Generic:
-    """The adapter; see the module's docstring."""
+class GenericSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "generic"
     signed = "HMAC-SHA256, with a time"
@@ -46,7 +46,7 @@ class _Generic:
         if any(mark.isspace() for mark in secret):
             return "the secret must not contain white space"
         if auth == "bearer":
-            return None if len(secret) >= BEARER_MIN else f"a bearer token must have at least {BEARER_MIN} characters"
+            return None if len(secret) >= SECRET_MIN else f"a bearer token must have at least {SECRET_MIN} characters"
         if standard_webhooks.key(secret) is None:
             return "the secret must be whsec_ followed by base64 of at least 24 random bytes"
         return None
@@ -68,10 +68,6 @@ class _Generic:
     def delivery_id(self, request: Request, payload: Json) -> str | None:
         """Give `webhook-id`; a CloudEvent without one is known by its source and id."""
         return standard_webhooks.message_id(request) or event_id(payload, request)
-
-    def parse(self, request: Request) -> Json:
-        """Read the body. Raises UnreadablePayload."""
-        return json_payload(request.body)
 
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:
         """
@@ -99,12 +95,8 @@ class _Generic:
             raise UnreadablePayload("too_many_items", f"One request may hold {ITEMS_MAX} items, not {len(changes)}.")
         return Normalized(tuple(changes), "" if changes else ignored)
 
-    def acknowledge(self, *, stored: bool) -> Reply | None:  # noqa: ARG002
-        """Any 2xx will do."""
-        return None
 
-
-SOURCE: Final[Source] = _Generic()
+SOURCE: Final[Source] = GenericSource()
 
 
 def _envelope(payload: Json) -> Event:

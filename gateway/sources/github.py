@@ -22,10 +22,11 @@ from gateway.sources.reading import (
     instant_ms,
     known,
     mapping,
-    plain_text,
-    strings,
+    names,
+    prose,
     text,
     ticket_id,
+    told,
     word,
 )
 
@@ -46,8 +47,8 @@ new repository, where it is `opened` once more.
 """
 
 
-class _GitHub(Ordinary):
-    """The adapter; see the module's docstring."""
+class GitHubSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "github"
     signed = "HMAC-SHA256"
@@ -120,8 +121,8 @@ def _accounts(payload: Mapping[str, Json]) -> set[str | None]:
     """Give everything by which a connection may be told: the App's installation, the owner, the repository."""
     repository = mapping(payload.get("repository"))
     named = (mapping(repository.get("owner")).get("login"), repository.get("full_name"))
-    names = {name.lower() for name in named if isinstance(name, str)}
-    return {identifier(mapping(payload.get("installation")).get("id")), *names}
+    lower = {name.lower() for name in named if isinstance(name, str)}
+    return {identifier(mapping(payload.get("installation")).get("id")), *lower}
 
 
 def _change(issue: Mapping[str, Json], payload: Mapping[str, Json], connection: Connection) -> Change:
@@ -149,10 +150,10 @@ def _change(issue: Mapping[str, Json], payload: Mapping[str, Json], connection: 
 def _fields(issue: Mapping[str, Json], login: str | None, repository: Mapping[str, Json]) -> dict[str, Json]:
     """Read an issue; what stands there as null is known to be empty."""
     fields: dict[str, Json] = {
-        "title": text(issue["title"]) or "" if "title" in issue else UNKNOWN,
-        "description": plain_text(text(issue["body"]) or "") if "body" in issue else UNKNOWN,
+        "title": told(issue, "title", text),
+        "description": told(issue, "body", prose),
         "url": text(issue.get("html_url")) or UNKNOWN,
-        "tags": _tags(issue["labels"]) if "labels" in issue else UNKNOWN,
+        "tags": names(issue["labels"]) if "labels" in issue else UNKNOWN,  # `label` beside it is only what changed
         "type": text(mapping(issue["type"]).get("name")) or "" if "type" in issue else UNKNOWN,
         "product": text(repository.get("full_name")) or UNKNOWN,
         "status": word(issue.get("state")) or UNKNOWN,
@@ -161,9 +162,4 @@ def _fields(issue: Mapping[str, Json], login: str | None, repository: Mapping[st
     return known(fields)
 
 
-def _tags(labels: Json) -> Json:
-    """Give the labels' names; the event's own `label` is only the one that was added or taken away."""
-    return strings([mapping(label).get("name") for label in labels] if isinstance(labels, list) else [])
-
-
-SOURCE: Final[Source] = _GitHub()
+SOURCE: Final[Source] = GitHubSource()

@@ -12,18 +12,18 @@ documented); facts of Gorgias §1-§6 (payload: public code).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
-from gateway.sources.ordinary import Shown, check_account, page
+from gateway.sources.ordinary import Shown, check_account, in_first_second, page
 from gateway.sources.reading import (
     UNKNOWN,
     html_to_text,
     identifier,
     instant_ms,
+    is_placeholder,
     known,
     mail_address,
     mapping,
@@ -31,6 +31,7 @@ from gateway.sources.reading import (
     strings,
     text,
     ticket_id,
+    told,
     word,
 )
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 LACKS: Final = ("company",)
 SNOOZED: Final = "snoozed"
-FIRST_SECOND_MS: Final = 1_000
-_PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}]{1,200}\}\}\s*")
 
 
 class GorgiasSource(Shown):
@@ -70,9 +69,7 @@ class GorgiasSource(Shown):
 
 def _row(shown: Mapping[str, Json]) -> dict[str, Json]:
     """Leave out what is a placeholder that nobody rendered: it says nothing."""
-    return {
-        key: value for key, value in shown.items() if not (isinstance(value, str) and _PLACEHOLDER.fullmatch(value))
-    }
+    return {key: value for key, value in shown.items() if not is_placeholder(value)}
 
 
 def _change(shown: Mapping[str, Json], connection: Connection) -> Change:
@@ -84,7 +81,6 @@ def _change(shown: Mapping[str, Json], connection: Connection) -> Change:
     updated_at_ms, created_at_ms = instant_ms(shown.get("updated_datetime")), instant_ms(shown.get("created_datetime"))
     if trashed_at_ms is not None:  # a ticket's other times may stand still when it goes to the trash
         updated_at_ms = max(trashed_at_ms, updated_at_ms or 0)
-    first = updated_at_ms is not None and created_at_ms is not None and updated_at_ms - created_at_ms < FIRST_SECOND_MS
     thin = not gone and not fields.keys() & {"title", "status"}
     account = mapping(shown.get("account")).get("domain")
     return Change(
@@ -95,7 +91,7 @@ def _change(shown: Mapping[str, Json], connection: Connection) -> Change:
         updated_at_ms=updated_at_ms,
         created_at_ms=created_at_ms,
         life=life,
-        creation=first and "status" in fields,
+        creation="status" in fields and in_first_second(updated_at_ms, created_at_ms),
         complete={"title", "status", "email"} <= fields.keys(),
         thin=thin,
     )
@@ -106,12 +102,12 @@ def _fields(shown: Mapping[str, Json]) -> dict[str, Json | Unknown]:
     person = _person(shown)
     status = SNOOZED if instant_ms(shown.get("snooze_datetime")) is not None else word(shown.get("status"))
     return {
-        "title": UNKNOWN if "subject" not in shown else text(shown["subject"]) or "",
+        "title": told(shown, "subject", text),
         "description": _description(shown.get("first_message")),
         "tags": _tags(shown.get("tags")),
-        "severity": UNKNOWN if "priority" not in shown else word(shown["priority"]) or "",
+        "severity": told(shown, "priority", word),
         "status": status or UNKNOWN,
-        "email": mail_address(person["email"]) or "" if "email" in person else UNKNOWN,
+        "email": told(person, "email", mail_address),
         "name": text(person.get("name")) or UNKNOWN,
         "agentEmail": _agent(shown),
     }

@@ -26,9 +26,9 @@ from gateway.sources.help_scout_conversations import (
     number_of,
     updated_at_ms,
 )
-from gateway.sources.ordinary import Ordinary, check_shown
+from gateway.sources.ordinary import Ordinary, check_body
 from gateway.sources.reading import instant_ms, mapping, word
-from gateway.sources.signing import check_hmac, digest, keys, refuse_doubles, required
+from gateway.sources.signing import refuse_doubles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,16 +67,11 @@ class HelpScoutSource(Ordinary):
         Prove the signature over the raw body; Help Scout signs neither a time nor the event's name.
 
         Raises:
-            VerificationError: `doubled_header`, `missing_signature`, `bad_signature`, `no_secret`; with
-                `auth = "bearer"` those of `check_shown`.
+            VerificationError: see `check_body`; `doubled_header` for the event's name as well.
         """
-        if connection.auth == "bearer":
-            check_shown(request, connection.secrets)
-            return
-        refuse_doubles(request, (SIGNATURE, EVENT))
-        shown = required(request, SIGNATURE, "missing_signature")
-        offered = digest(shown, algorithm="sha1", encoding="base64")
-        check_hmac(keys(connection.secrets), request.body, (offered,), algorithm="sha1")
+        if connection.auth == "signature":
+            refuse_doubles(request, (EVENT,))
+        check_body(request, connection, SIGNATURE, algorithm="sha1", encoding="base64")
 
     def delivery_id(self, request: Request, payload: Json) -> str | None:
         """Help Scout gives none: event, conversation and its time stand for one; a body without a time has none."""

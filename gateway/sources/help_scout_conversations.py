@@ -23,6 +23,7 @@ from gateway.sources.reading import (
     mapping,
     strings,
     text,
+    told,
     word,
 )
 
@@ -79,7 +80,7 @@ def conversation_fields(row: Mapping[str, Json], number: str) -> dict[str, Json]
     same = not creator or mail_address(creator.get("email")) == email
     return known(
         {
-            "title": UNKNOWN if "subject" not in row else text(row["subject"]) or "",
+            "title": told(row, "subject", text),
             "description": _description(row),
             "url": _url(row, number),
             "tags": _tags(row.get("tags")),

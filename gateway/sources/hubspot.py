@@ -23,9 +23,9 @@ from gateway.sources.hubspot_events import IDENTITY, event_changes
 from gateway.sources.ordinary import Ordinary, check_account, check_shown
 from gateway.sources.reading import mapping
 from gateway.sources.signing import (
-    base64_bytes,
     check_age,
     check_any_hmac,
+    digest,
     epoch_ms_s,
     keys,
     refuse_doubles,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 SIGNATURE: Final = "x-hubspot-signature-v3"
 TIMESTAMP: Final = "x-hubspot-request-timestamp"
-DIGEST_BYTES: Final = 32
 LACKS: Final = ("company",)
 
 _ESCAPES: Final = re.compile("%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)")
@@ -66,7 +65,7 @@ class HubSpotSource(Ordinary):
             check_shown(request, connection.secrets)
             return
         refuse_doubles(request, (SIGNATURE, TIMESTAMP, "host"))
-        offered = base64_bytes(required(request, SIGNATURE, "missing_signature"), DIGEST_BYTES)
+        offered = digest(required(request, SIGNATURE, "missing_signature"))
         timestamp = required(request, TIMESTAMP, "missing_timestamp")
         at_s = epoch_ms_s(timestamp)
         after = request.body + timestamp.encode("ascii")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.sources.reading import epoch_us, identifier, plain_text, text, ticket_id, word
+from gateway.sources.reading import epoch_us, identifier, line, ms_of, prose, text, ticket_id, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,14 +35,10 @@ LIFE: Final[Mapping[str, Life]] = {
 """What a type says of the ticket's existence; a merge says it of the survivor."""
 
 
-def _one_line(value: Json) -> str:
-    return " ".join((text(value) or "").split())
-
-
-PROPERTIES: Final[Mapping[str, tuple[str, Callable[[Json], str]]]] = {
-    "subject": ("title", _one_line),
-    "content": ("description", lambda value: plain_text(text(value) or "")),
-    "hs_ticket_priority": ("severity", lambda value: word(value) or ""),
+PROPERTIES: Final[Mapping[str, tuple[str, Callable[[object], str | None]]]] = {
+    "subject": ("title", line),
+    "content": ("description", prose),
+    "hs_ticket_priority": ("severity", word),
 }
 """Property -> Planhat's field and its reader; null or an empty text is known to be empty."""
 
@@ -66,8 +62,8 @@ def event_changes(event: Mapping[str, Json], connection: Connection) -> list[Cha
     fields: dict[str, Json] = {}
     if verb == "propertyChange" and "propertyValue" in event:
         name = event.get("propertyName")
-        field, read = PROPERTIES.get(name if isinstance(name, str) else "", ("", _one_line))
-        fields = {field: read(event["propertyValue"])} if field else {}
+        field, read = PROPERTIES.get(name if isinstance(name, str) else "", ("", line))
+        fields = {field: read(event["propertyValue"]) or ""} if field else {}
     return [_change(ticket, LIFE.get(verb, ""), event, connection, fields, creation=verb == "creation")]
 
 
@@ -82,7 +78,7 @@ def _change(
 ) -> Change:
     gone = life in ("deleted", "purged")
     at_us = epoch_us(event.get("occurredAt"), 1000)
-    at_ms = None if at_us is None else at_us // 1000
+    at_ms = ms_of(at_us)
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,

@@ -19,7 +19,7 @@ from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized, Reply
 from gateway.sources.intercom_items import conversation_item, item_change, ticket_item
 from gateway.sources.ordinary import Ordinary, check_account, check_body
-from gateway.sources.reading import epoch_us, identifier, json_payload, mapping, ticket_id
+from gateway.sources.reading import epoch_us, identifier, json_payload, mapping, ms_of, ticket_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +137,7 @@ def _gone(item: Mapping[str, Json], event_at_us: int | None, connection: Connect
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
-        updated_at_ms=None if event_at_us is None else event_at_us // 1000,
+        updated_at_ms=ms_of(event_at_us),
         event_at_us=event_at_us,
         life="deleted",
     )

@@ -23,10 +23,12 @@ from gateway.sources.reading import (
     known,
     mail_address,
     mapping,
-    plain_text,
-    strings,
+    ms_of,
+    names,
+    prose,
     text,
     ticket_id,
+    told,
     word,
 )
 
@@ -66,8 +68,8 @@ def ticket_item(shown: Mapping[str, Json]) -> Item:
     state, kind = shown.get("ticket_state"), mapping(shown.get("ticket_type"))
     fields = known(
         {
-            "title": _attribute(attributes, "_default_title_"),
-            "description": _attribute(attributes, "_default_description_"),
+            "title": told(attributes, "_default_title_", prose),
+            "description": told(attributes, "_default_description_", prose),
             "type": word(kind.get("name")) or UNKNOWN,
             # Older API versions write the category itself.
             "status": word(state.get("category") if isinstance(state, dict) else state) or UNKNOWN,
@@ -126,18 +128,14 @@ def item_change(
         connection=connection.name,
         fields=item.fields | url,
         refs=item.refs,
-        updated_at_ms=None if stamp_us is None else stamp_us // 1000,
+        updated_at_ms=ms_of(stamp_us),
         event_at_us=event_at_us,
-        created_at_ms=None if created_at_us is None else created_at_us // 1000,
+        created_at_ms=ms_of(created_at_us),
         life="live" if created else "",
         creation=created,
         complete=item.whole,
         thin=not item.whole,
     )
-
-
-def _attribute(attributes: Mapping[str, Json], name: str) -> str | Unknown:
-    return UNKNOWN if name not in attributes else plain_text(text(attributes[name]) or "")
 
 
 def _title(shown: Mapping[str, Json], source: Mapping[str, Json]) -> str | Unknown:
@@ -151,9 +149,7 @@ def _title(shown: Mapping[str, Json], source: Mapping[str, Json]) -> str | Unkno
 def _tags(value: Json) -> list[str] | Unknown:
     """Wire: `"tags": {"type": "tag.list", "tags": [{"id": "7", "name": "export"}]}`."""
     listed = mapping(value).get("tags")
-    if not isinstance(listed, list):
-        return UNKNOWN
-    return strings([mapping(tag).get("name") for tag in listed]) or []
+    return names(listed) if isinstance(listed, list) else UNKNOWN
 
 
 def _severity(value: Json) -> str | Unknown:

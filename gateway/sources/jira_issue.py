@@ -19,11 +19,13 @@ from gateway.sources.reading import (
     Unknown,
     identifier,
     known,
+    line,
     mail_address,
     mapping,
-    plain_text,
+    prose,
     strings,
     text,
+    told,
     word,
 )
 
@@ -48,7 +50,7 @@ def issue_fields(shown: Mapping[str, Json]) -> dict[str, Json]:
     agent = mail_address(assignee.get("emailAddress"))
     return known(
         {
-            "title": _line(shown, "summary"),
+            "title": told(shown, "summary", line),
             "description": _description(shown.get("description", UNKNOWN)),
             "tags": UNKNOWN if "labels" not in shown else strings(shown["labels"]) or [],
             "type": _named(shown, "issuetype") or UNKNOWN,
@@ -97,10 +99,6 @@ def issue_site(issue: Mapping[str, Json]) -> str | None:
     return found[1].lower() if found else None
 
 
-def _line(shown: Mapping[str, Json], name: str) -> str | Unknown:
-    return UNKNOWN if name not in shown else " ".join((text(shown[name]) or "").split())
-
-
 def _named(shown: Mapping[str, Json], name: str) -> str | Unknown:
     """Give the name of a status, type or priority as a word; "" when the issue has none."""
     if name not in shown:
@@ -127,7 +125,7 @@ def _description(value: Json | Unknown) -> str | Unknown:
     """Read a text (API version 2) or a document tree (version 3)."""
     if isinstance(value, dict):
         return adf_to_text(value)
-    return value if isinstance(value, Unknown) else plain_text(text(value) or "")
+    return value if isinstance(value, Unknown) else prose(value)
 
 
 def _organization(shown: Mapping[str, Json]) -> str | None:

@@ -15,7 +15,7 @@ from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
 from gateway.sources.ordinary import Ordinary, check_account, check_body, page
-from gateway.sources.reading import identifier, instant_ms, instant_us, mapping, text, ticket_id, word
+from gateway.sources.reading import identifier, instant_ms, instant_us, mapping, ms_of, text, ticket_id, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +77,8 @@ def _change(verb: str, event: Mapping[str, Json], connection: Connection) -> Cha
     life: Life = "deleted" if gone else "live" if verb == "create" or shown.get("spam") is False else ""
     event_at_us = instant_us(event.get("createdAt"))
     updated_at_ms = instant_ms(shown.get("updatedAt") or shown.get("modifiedAt"))
-    if updated_at_ms is None and event_at_us is not None:
-        updated_at_ms = event_at_us // 1000
+    if updated_at_ms is None:
+        updated_at_ms = ms_of(event_at_us)
     fields = {} if gone else fields_of(shown)
     thin = not gone and not fields
     org = page(connection, "kustomerapp.com", f"app/conversations/{ticket}", event.get("orgName"))

@@ -25,10 +25,11 @@ from gateway.sources.reading import (
     known,
     mail_address,
     mapping,
-    plain_text,
-    strings,
+    names,
+    prose,
     text,
     ticket_id,
+    told,
     word,
 )
 
@@ -50,8 +51,8 @@ PRIORITY: Final = {0: "", 1: "urgent", 2: "high", 3: "medium", 4: "low"}
 """0 is "No priority". Wire: `"priority": 1, "priorityLabel": "Urgent"`."""
 
 
-class _Linear(Ordinary):
-    """The adapter; see the module's docstring."""
+class LinearSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "linear"
     signed = "HMAC-SHA256, with a time"
@@ -142,20 +143,16 @@ def _fields(shown: Mapping[str, Json], payload: Mapping[str, Json]) -> dict[str,
     state, assignee = mapping(shown.get("state")), mapping(shown.get("assignee"))
     agent = mail_address(assignee.get("email"))
     fields: dict[str, Json] = {
-        "title": text(shown["title"]) or "" if "title" in shown else UNKNOWN,
-        "description": plain_text(text(shown["description"]) or "") if "description" in shown else UNKNOWN,
+        "title": told(shown, "title", text),
+        "description": told(shown, "description", prose),
         "url": text(payload.get("url")) or text(shown.get("url")) or UNKNOWN,
-        "tags": _tags(shown["labels"]) if "labels" in shown else UNKNOWN,
+        "tags": names(shown["labels"]) if "labels" in shown else UNKNOWN,
         "severity": _priority(shown),
         "product": text(mapping(shown.get("team")).get("name")) or UNKNOWN,
         "status": word(state.get("name")) or word(state.get("type")) or UNKNOWN,
         "agentEmail": agent or UNKNOWN,
     }
     return known(fields)
-
-
-def _tags(labels: Json) -> Json:
-    return strings([mapping(label).get("name") for label in labels] if isinstance(labels, list) else [])
 
 
 def _priority(shown: Mapping[str, Json]) -> Json:
@@ -173,4 +170,4 @@ def _refs(shown: Mapping[str, Json]) -> dict[str, str | None]:
     return {"assignee_id": identifier(assignee)}
 
 
-SOURCE: Final[Source] = _Linear()
+SOURCE: Final[Source] = LinearSource()

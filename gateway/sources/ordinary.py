@@ -32,9 +32,10 @@ from gateway.sources.signing import (
 if TYPE_CHECKING:
     from gateway.core.change import Json
     from gateway.sources.base import Auth, Connection, Reply, Request
-    from gateway.sources.signing import Algorithm
+    from gateway.sources.signing import Algorithm, Encoding
 
 SECRET_MIN: Final = 16
+FIRST_SECOND_MS: Final = 1_000
 SECRET_HEADERS: Final = ("x-webhook-secret", "x-gateway-token")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -63,10 +64,16 @@ def check_shown(request: Request, secrets: tuple[str, ...]) -> None:
 
 
 def check_body(
-    request: Request, connection: Connection, header: str, *, algorithm: Algorithm, prefix: str = ""
+    request: Request,
+    connection: Connection,
+    header: str,
+    *,
+    algorithm: Algorithm,
+    encoding: Encoding = "hex",
+    prefix: str = "",
 ) -> None:
     """
-    A header (lower-case name) is the hex HMAC over the raw body, keyed with the secret as text; no time is signed.
+    A header (lower-case name) is the HMAC over the raw body, keyed with the secret as text; no time is signed.
 
     Where a connection's `auth` is `bearer`, the secret is shown instead (see `check_shown`).
 
@@ -78,7 +85,7 @@ def check_body(
         return
     refuse_doubles(request, (header,))
     shown = required(request, header, "missing_signature")
-    offered = digest(shown, algorithm=algorithm, encoding="hex", prefix=prefix)
+    offered = digest(shown, algorithm=algorithm, encoding=encoding, prefix=prefix)
     check_hmac(keys(connection.secrets), request.body, (offered,), algorithm=algorithm)
 
 
@@ -136,6 +143,11 @@ def check_account(connection: Connection, *shown: Json) -> None:
     named = [found for value in shown if (found := identifier(value))]
     if connection.account_id and named and connection.account_id not in named:
         raise VerificationError("account_mismatch")
+
+
+def in_first_second(updated_at_ms: int | None, created_at_ms: int | None) -> bool:
+    """Say whether a ticket is as it was made: where no event's name tells, so a new one is known."""
+    return updated_at_ms is not None and created_at_ms is not None and updated_at_ms - created_at_ms < FIRST_SECOND_MS
 
 
 def page(connection: Connection, vendor: str, path: str, default: Json = None) -> dict[str, Json]:

@@ -12,7 +12,6 @@ Source: github.com/luispimenta/osticket-webhook webhook.php (0856059, 2023-03-15
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
@@ -27,6 +26,8 @@ from gateway.sources.reading import (
     mapping,
     text,
     ticket_id,
+    told,
+    web_address,
     word,
 )
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 CREATED: Final = "created"
 ACCEPTED: Final = Reply(200)
 """The plugin logs everything but exactly 200 as an error; what the body says is ours."""
-
-_WEB: Final = re.compile(r"https?://\S+")
 
 
 class OsTicketSource(Shown):
@@ -77,16 +76,15 @@ class OsTicketSource(Shown):
 
 
 def _fields(shown: Mapping[str, Json]) -> dict[str, Json | Unknown]:
-    link = text(shown.get("ticket_url")) or ""
     return {
-        "title": text(shown["title"]) or "" if "title" in shown else UNKNOWN,
+        "title": told(shown, "title", text),
         "description": html_to_text(shown["description"]) if isinstance(shown.get("description"), str) else UNKNOWN,
-        "url": link if _WEB.fullmatch(link) else UNKNOWN,
-        "severity": word(shown["priority"]) or "" if "priority" in shown else UNKNOWN,
+        "url": web_address(shown.get("ticket_url")) or UNKNOWN,
+        "severity": told(shown, "priority", word),
         "status": word(shown.get("state")) or UNKNOWN,
-        "email": mail_address(shown["email"]) or "" if "email" in shown else UNKNOWN,
+        "email": told(shown, "email", mail_address),
         "name": text(shown.get("name")) or UNKNOWN,
-        "agentEmail": mail_address(shown["agent_email"]) or "" if "agent_email" in shown else UNKNOWN,
+        "agentEmail": told(shown, "agent_email", mail_address),
     }
 
 

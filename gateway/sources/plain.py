@@ -26,9 +26,11 @@ from gateway.sources.reading import (
     known,
     mail_address,
     mapping,
+    ms_of,
     strings,
     text,
     ticket_id,
+    told,
     word,
 )
 from gateway.sources.signing import iso_s
@@ -51,8 +53,8 @@ _WORKSPACE: Final = re.compile(r"w_[A-Za-z0-9]{1,60}")
 _THREAD: Final = re.compile(r"th_[A-Za-z0-9]{1,60}")
 
 
-class _Plain(Ordinary):
-    """The adapter; see the module's docstring."""
+class PlainSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "plain"
     signed = "HMAC-SHA256, with a time"
@@ -108,8 +110,8 @@ def _change(thread: Mapping[str, Json], payload: Mapping[str, Json], kind: Json,
     fields = {} if life == "deleted" else _fields(thread, customer, _url(ticket, payload.get("workspaceId")))
     event_at_us = instant_us(payload.get("timestamp"))
     updated_at_ms = instant_ms(thread.get("updatedAt"))
-    if updated_at_ms is None and event_at_us is not None:
-        updated_at_ms = event_at_us // 1000
+    if updated_at_ms is None:
+        updated_at_ms = ms_of(event_at_us)
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
@@ -131,7 +133,7 @@ def _fields(thread: Mapping[str, Json], customer: Mapping[str, Json], url: str |
     shown = email if isinstance(email, str) else mapping(email).get("email")
     priority = thread.get("priority")
     fields: dict[str, Json] = {
-        "title": text(thread["title"]) or "" if "title" in thread else UNKNOWN,
+        "title": told(thread, "title", text),
         "url": url or UNKNOWN,
         "tags": _tags(thread["labels"]) if "labels" in thread else UNKNOWN,
         "severity": PRIORITY.get(priority, UNKNOWN) if type(priority) is int else UNKNOWN,
@@ -180,4 +182,4 @@ def _url(ticket: str, workspace: Json) -> str | None:
     return f"https://app.plain.com/workspace/{workspace}/thread/{ticket}"
 
 
-SOURCE: Final[Source] = _Plain()
+SOURCE: Final[Source] = PlainSource()

@@ -19,7 +19,7 @@ from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
 from gateway.sources.ordinary import Ordinary, check_body
-from gateway.sources.reading import UNKNOWN, known, mail_address, mapping, text, ticket_id, word
+from gateway.sources.reading import UNKNOWN, known, line, mail_address, mapping, ticket_id, web_address, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +38,10 @@ NAME: Final = ("requester_name", "issue_requester_name")
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACEHOLDER: Final = re.compile(r"\{\{[^{}]{1,200}\}\}")
-_WEB: Final = re.compile(r"https?://\S+")
 
 
-class _Pylon(Ordinary):
-    """The adapter; see the module's docstring."""
+class PylonSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "pylon"
     signed = "HMAC-SHA256"
@@ -72,11 +71,11 @@ class _Pylon(Ordinary):
             raise UnreadablePayload("bad_ticket_id", "issue_id is no issue's id: use the placeholder {{issue.id}}.")
         email = _shown(row, EMAIL)
         fields = {
-            "title": _line(row, TITLE),
-            "url": link if _WEB.fullmatch(link := str(_line(row, LINK))) else UNKNOWN,
+            "title": line(_shown(row, TITLE)) or UNKNOWN,
+            "url": web_address(_shown(row, LINK)) or UNKNOWN,
             "status": word(_shown(row, STATE)) or UNKNOWN,
             "email": (mail_address(email) or "") if email else UNKNOWN,
-            "name": _line(row, NAME),
+            "name": line(_shown(row, NAME)) or UNKNOWN,
         }
         return Normalized(
             (Change(ticket=connection.prefix + ticket, connection=connection.name, fields=known(fields), thin=True),)
@@ -92,9 +91,4 @@ def _shown(row: Mapping[str, Json], names: tuple[str, ...]) -> Json:
     return None
 
 
-def _line(row: Mapping[str, Json], names: tuple[str, ...]) -> Json:
-    found = text(_shown(row, names))
-    return " ".join(found.split()) or UNKNOWN if found else UNKNOWN
-
-
-SOURCE: Final[Source] = _Pylon()
+SOURCE: Final[Source] = PylonSource()

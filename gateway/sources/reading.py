@@ -20,7 +20,7 @@ import orjson
 from gateway.errors import UnreadablePayload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.core.change import Json
 
@@ -79,6 +79,17 @@ def text(value: object) -> str | None:
     return str(value)
 
 
+def line(value: object) -> str | None:
+    """Give a text (see `text`) as one line: one space between words."""
+    found = text(value)
+    return None if found is None else " ".join(found.split())
+
+
+def prose(value: object) -> str:
+    """Give a text (see `text`) of several lines, tidied; "" for anything else."""
+    return plain_text(text(value) or "")
+
+
 def word(value: object) -> str | None:
     """Give a status-like label as one lower-case line ("On-Hold " -> "on-hold"); None when it is no text or empty."""
     if not isinstance(value, str):
@@ -86,6 +97,16 @@ def word(value: object) -> str | None:
     if value.isalpha():
         return value.lower()
     return " ".join(value.replace("\0", "").split()).lower() or None
+
+
+def told(row: Mapping[str, Json], name: str, read: Callable[[object], str | None]) -> str | Unknown:
+    """
+    Give what a key tells: "" when it holds nothing of its kind, which is known to be empty, UNKNOWN when it is absent.
+
+    Args:
+        read: one of the readers here, such as `text`, `word` or `mail_address`.
+    """
+    return read(row[name]) or "" if name in row else UNKNOWN
 
 
 def identifier(value: object) -> str | None:
@@ -125,6 +146,26 @@ def strings(value: object) -> list[str] | None:
     if not isinstance(value, list):
         return None
     return list(dict.fromkeys([found for item in value if (found := text(item))]))
+
+
+def names(value: object) -> list[str]:
+    """Give the names of a list's objects, each once, in order; none when it is no list. Wire: `[{"name": "vip"}]`."""
+    return (strings([mapping(one).get("name") for one in value]) or []) if isinstance(value, list) else []
+
+
+_WEB: Final = re.compile(r"https?://\S+")
+_PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}]{1,200}\}\}\s*")
+
+
+def web_address(value: object) -> str | None:
+    """Give a link as it is written; None when it has no scheme of the web, or blanks in it."""
+    found = text(value) or ""
+    return found if _WEB.fullmatch(found) else None
+
+
+def is_placeholder(value: object) -> bool:
+    """Say whether a value is nothing but a placeholder that the helpdesk left in: it says nothing."""
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -185,7 +226,11 @@ def instant_us(value: object) -> int | None:
 
 def instant_ms(value: object) -> int | None:
     """Give an ISO 8601 instant as Unix milliseconds, rounded down; None when it is none (see `instant_us`)."""
-    at_us = instant_us(value)
+    return ms_of(instant_us(value))
+
+
+def ms_of(at_us: int | None) -> int | None:
+    """Give a time in microseconds as milliseconds, rounded down; None stays."""
     return None if at_us is None else at_us // 1000
 
 

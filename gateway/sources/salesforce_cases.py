@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
-from gateway.sources.reading import UNKNOWN, instant_ms, instant_us, known, mail_address, plain_text, text, word
+from gateway.sources.reading import UNKNOWN, instant_ms, instant_us, known, mail_address, prose, text, told, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.core.change import Json
     from gateway.sources.base import Connection
-    from gateway.sources.reading import Unknown
 
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 CASE: Final = "500"
@@ -68,10 +67,10 @@ def case_fields(row: Mapping[str, Json]) -> dict[str, Json]:
     name = text(row.get("SuppliedName")) if supplied and contact in (None, supplied) else None
     return known(
         {
-            "title": UNKNOWN if "Subject" not in row else text(row["Subject"]) or "",
-            "description": UNKNOWN if "Description" not in row else plain_text(text(row["Description"]) or ""),
-            "type": _word(row, "Type"),
-            "severity": _word(row, "Priority"),
+            "title": told(row, "Subject", text),
+            "description": told(row, "Description", prose),
+            "type": told(row, "Type", word),
+            "severity": told(row, "Priority", word),
             "status": status,
             "email": contact or supplied or UNKNOWN,
             "name": name or UNKNOWN,
@@ -111,10 +110,6 @@ def _ticket(value: Json) -> str:
     if found is None:
         raise UnreadablePayload("bad_ticket_id", "The Id of a Case must have 15 or 18 letters and digits.")
     return found
-
-
-def _word(row: Mapping[str, Json], name: str) -> str | Unknown:
-    return word(row[name]) or "" if name in row else UNKNOWN
 
 
 def _is_true(value: Json) -> bool:

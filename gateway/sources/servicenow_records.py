@@ -25,6 +25,7 @@ from gateway.sources.reading import (
     plain_text,
     text,
     ticket_id,
+    web_address,
     word,
 )
 
@@ -74,8 +75,6 @@ _UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}
 _RANK: Final = re.compile(r"[0-9]{1,3} - ")
 """What stands before a priority's label. Wire: `"4 - Low"`."""
 
-_WEB: Final = re.compile(r"https?://\S+")
-
 
 def record_change(shown: Mapping[str, Json], connection: Connection) -> Change:
     """
@@ -114,11 +113,10 @@ def _within_second(shown: Mapping[str, Json], *, gone: bool) -> int:
 def _fields(shown: Mapping[str, Json]) -> dict[str, Json | Unknown]:
     """Read a record; what it shows empty is known to be empty, a key that is absent is unknown."""
     title, description = _first(shown, "shortDescription", "short_description"), _first(shown, "description")
-    link = text(_first(shown, "url")) or ""
     return {
         "title": UNKNOWN if title is None else text(title) or "",
         "description": plain_text(description) if isinstance(description, str) else UNKNOWN,
-        "url": link if _WEB.fullmatch(link) else UNKNOWN,
+        "url": web_address(_first(shown, "url")) or UNKNOWN,
         "severity": _priority(shown),
         "product": _text(shown, "product", "cmdb_ci"),
         "status": _status(shown) or UNKNOWN,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
-from gateway.sources.ordinary import Ordinary, check_body, page
+from gateway.sources.ordinary import Ordinary, check_body, in_first_second, page
 from gateway.sources.reading import (
     UNKNOWN,
     html_to_text,
@@ -30,6 +30,7 @@ from gateway.sources.reading import (
     strings,
     text,
     ticket_id,
+    told,
     word,
 )
 
@@ -47,7 +48,6 @@ NOBODY: Final = "-"
 """Login of the user whom Zammad makes the owner of a ticket that nobody owns."""
 
 LACKS: Final = ("tags",)
-FIRST_SECOND_MS: Final = 1_000
 _RANK: Final = re.compile(r"[0-9]{1,3} ")
 """What stands before a priority's name. Wire: `"name": "2 normal"`."""
 
@@ -96,7 +96,6 @@ def _change(shown: Mapping[str, Json], article: Mapping[str, Json], connection: 
     fields = {} if gone else known(_fields(shown, article))
     updated_at_ms, created_at_ms = instant_ms(shown.get("updated_at")), instant_ms(shown.get("created_at"))
     thin = not gone and not fields.keys() & {"title", "status"}
-    first = updated_at_ms is not None and created_at_ms is not None and updated_at_ms - created_at_ms < FIRST_SECOND_MS
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
@@ -105,7 +104,7 @@ def _change(shown: Mapping[str, Json], article: Mapping[str, Json], connection: 
         updated_at_ms=updated_at_ms,
         created_at_ms=created_at_ms,
         life="deleted" if gone else "",
-        creation=first and "status" in fields,
+        creation="status" in fields and in_first_second(updated_at_ms, created_at_ms),
         complete={"title", "status", "email"} <= fields.keys(),
         thin=thin,
     )
@@ -116,7 +115,7 @@ def _fields(shown: Mapping[str, Json], article: Mapping[str, Json]) -> dict[str,
     customer, owner = _person(shown, "customer"), _person(shown, "owner")
     names = (text(customer.get("firstname")) or "", text(customer.get("lastname")) or "")
     return {
-        "title": UNKNOWN if "title" not in shown else text(shown["title"]) or "",
+        "title": told(shown, "title", text),
         "description": _description(shown, article),
         "tags": _tags(shown.get("tags")),
         "severity": _RANK.sub("", _name(shown["priority"]) or "", count=1) if "priority" in shown else UNKNOWN,

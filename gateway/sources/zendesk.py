@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.sources.base import Normalized
-from gateway.sources.reading import identifier, json_payload, mapping
+from gateway.sources.ordinary import Ordinary, weakness
+from gateway.sources.reading import identifier, mapping
 from gateway.sources.signing import (
     basic_password,
     bearer,
@@ -32,7 +33,7 @@ from gateway.sources.zendesk_triggers import trigger_change
 
 if TYPE_CHECKING:
     from gateway.core.change import Json
-    from gateway.sources.base import Auth, Connection, Reply, Request
+    from gateway.sources.base import Auth, Connection, Request
 
 EVENT: Final = "zen:event-type:"
 TICKET_EVENT: Final = f"{EVENT}ticket."
@@ -40,30 +41,19 @@ SIGNATURE: Final = "x-zendesk-webhook-signature"
 TIMESTAMP: Final = "x-zendesk-webhook-signature-timestamp"
 INVOCATION: Final = "x-zendesk-webhook-invocation-id"
 TEST_SECRET: Final = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - public: Zendesk prints it
-SECRET_MIN: Final = 16
 
 
-class ZendeskSource:
+class ZendeskSource(Ordinary):
     """The adapter; see the module."""
 
     name = "zendesk"
     signed = "HMAC-SHA256, with a time"
-    methods: tuple[str, ...] = ()
-    content_types: tuple[str, ...] = ("application/json",)
-
-    def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002
-        """Zendesk asks for none."""
-        return None
 
     def check_secret(self, secret: str, auth: Auth) -> str | None:
         """Refuse what anybody knows, what can be guessed, and what a copy has damaged."""
         if secret == TEST_SECRET and auth == "signature":
             return "this is Zendesk's public test secret: reveal the webhook's own signing secret and use that"
-        if len(secret) < SECRET_MIN:
-            return f"the secret must have at least {SECRET_MIN} characters"
-        if any(mark.isspace() for mark in secret):
-            return "the secret must not contain white space"
-        return None
+        return weakness(secret)
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """
@@ -92,10 +82,6 @@ class ZendeskSource:
             return identifier(mapping(payload).get("id"))
         return identifier(request.header(INVOCATION))
 
-    def parse(self, request: Request) -> Json:
-        """Read the body. Raises UnreadablePayload."""
-        return json_payload(request.body)
-
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:  # noqa: ARG002
         """
         Turn an event or a trigger's body into changes.
@@ -115,10 +101,6 @@ class ZendeskSource:
         if kind == payload["type"]:
             return Normalized(ignored=f"{payload['type'].removeprefix(EVENT)[:64]} says nothing of a ticket's fields")
         return event_change(kind, payload, connection)
-
-    def acknowledge(self, *, stored: bool) -> Reply | None:  # noqa: ARG002
-        """Any 2xx will do."""
-        return None
 
 
 def _is_event(payload: Json) -> bool:

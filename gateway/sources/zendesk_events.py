@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import REFS, Change
 from gateway.sources.base import Normalized
-from gateway.sources.reading import instant_ms, instant_us, mapping, plain_text, strings, text, word
-from gateway.sources.zendesk_words import link, reference, ticket_number
+from gateway.sources.ordinary import page
+from gateway.sources.reading import instant_ms, instant_us, mapping, ms_of, plain_text, strings, text, word
+from gateway.sources.zendesk_words import DOMAIN, PAGE, reference, ticket_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +56,8 @@ def event_change(kind: str, payload: Mapping[str, Json], connection: Connection)
     updated_at, event_at = detail.get("updated_at"), payload.get("time")
     event_at_us = instant_us(event_at)
     updated_at_ms = None if updated_at == event_at else instant_ms(updated_at)
-    if updated_at_ms is None and event_at_us is not None:
-        updated_at_ms = event_at_us // 1000
+    if updated_at_ms is None:
+        updated_at_ms = ms_of(event_at_us)
     gone = life in ("deleted", "purged")
     fields = {} if gone else _fields(detail, ticket, STATUSES.get(status, status), connection)
     change = Change(
@@ -95,8 +96,7 @@ def _fields(detail: Mapping[str, Json], ticket: str, status: str, connection: Co
         fields["title"] = text(detail["subject"]) or ""
     if "description" in detail and detail.get("is_public") is not False:  # where it is, this is a private note
         fields["description"] = _description(detail["description"])
-    if url := link(ticket, connection):
-        fields["url"] = url
+    fields |= page(connection, DOMAIN, PAGE.format(ticket))
     if "tags" in detail:
         fields["tags"] = strings(detail["tags"]) or []
     if "type" in detail:

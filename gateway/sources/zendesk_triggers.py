@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
+from gateway.sources.ordinary import page
 from gateway.sources.reading import (
     UNKNOWN,
     instant_ms,
@@ -24,7 +25,7 @@ from gateway.sources.reading import (
     text,
     word,
 )
-from gateway.sources.zendesk_words import link, reference, ticket_number
+from gateway.sources.zendesk_words import DOMAIN, PAGE, reference, ticket_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,8 @@ def trigger_change(payload: Mapping[str, Json], connection: Connection) -> Chang
     assignee = mapping(row.get("assignee"))
     fields = _fields(row, requester, organization, assignee)
     thin = not fields.keys() & {"title", "status", "description", "tags", "severity", "type"}
-    if not thin and "url" not in fields and (made := link(ticket, connection)):
-        fields["url"] = made
+    if not thin and "url" not in fields:
+        fields |= page(connection, DOMAIN, PAGE.format(ticket))
     refs = {
         "requester_id": requester.get("id", row.get("requester_id")),
         "organization_id": organization.get("id", row.get("organization_id")),

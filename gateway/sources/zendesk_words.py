@@ -14,7 +14,10 @@ from gateway.sources.reading import identifier, ticket_id
 
 if TYPE_CHECKING:
     from gateway.core.change import Json
-    from gateway.sources.base import Connection
+
+DOMAIN: Final = "zendesk.com"
+PAGE: Final = "agent/tickets/{}"
+"""Where an agent finds a ticket; without a subdomain there is no link, since the account's id does not tell it."""
 
 EMPTY_IDS: Final = ("", "0")
 """Texts that stand for "no such record". Wire: `"organization_id": "0"`."""
@@ -49,11 +52,3 @@ def reference(value: Json) -> str | None:
 def _digits(value: Json) -> TypeGuard[str]:
     """Say whether an id is what nearly all are; the others are read with more care, and more slowly."""
     return isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= DIGITS_MAX
-
-
-def link(ticket: str, connection: Connection) -> str | None:
-    """Give the agent's page of a ticket; None without a subdomain, which the account's id does not tell."""
-    if not connection.subdomain:
-        return None
-    host = connection.subdomain if "." in connection.subdomain else f"{connection.subdomain}.zendesk.com"
-    return f"https://{host}/agent/tickets/{ticket}"

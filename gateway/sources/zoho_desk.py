@@ -27,6 +27,7 @@ from gateway.sources.reading import (
     mapping,
     text,
     ticket_id,
+    told,
     word,
 )
 from gateway.sources.zoho_desk_token import HEADER, check_token, public_keys
@@ -44,8 +45,8 @@ ENDS: Final = ("isTrashed", "isDeleted", "isSpam")
 """Flags that a ticket no agent sees any more carries; shown as false they say that it exists."""
 
 
-class _ZohoDesk(Ordinary):
-    """The adapter; see the module's docstring."""
+class ZohoDeskSource(Ordinary):
+    """The adapter; see the module."""
 
     name = "zoho_desk"
     signed = "RSA, with a time"
@@ -165,11 +166,11 @@ def _fields(row: Mapping[str, Json], ticket: str) -> dict[str, Json]:
     email = row.get("email") or contact.get("email")
     names = [text(contact.get(name)) for name in ("firstName", "lastName")]
     fields: dict[str, Json] = {
-        "title": text(row["subject"]) or "" if "subject" in row else UNKNOWN,
+        "title": told(row, "subject", text),
         "description": html_to_text(text(row["description"]) or "") if "description" in row else UNKNOWN,
         "url": _url(row.get("webUrl"), ticket),
         "tags": [] if _count(row) == "0" else UNKNOWN,
-        "severity": word(row["priority"]) or "" if "priority" in row else UNKNOWN,
+        "severity": told(row, "priority", word),
         "status": word(row.get("status")) or word(row.get("statusType")) or UNKNOWN,
         "email": (mail_address(email) or "") if email or "email" in row else UNKNOWN,
         "name": " ".join(name for name in names if name) or UNKNOWN,
@@ -195,4 +196,4 @@ def _refs(row: Mapping[str, Json]) -> dict[str, str | None]:
     return {ref: identifier(row[name]) for ref, name in named.items() if name in row}
 
 
-SOURCE: Final[Source] = _ZohoDesk()
+SOURCE: Final[Source] = ZohoDeskSource()

@@ -14,9 +14,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.bench import sink
-from tests.bench.harness import FIRST, OTHER, Effort, Figure, Ground, Table, free_port, ground, memory_mb
+from tests.bench.harness import FIRST, OTHER, Effort, Figure, Ground, Table, ground, memory_mb
 from tests.bench.load import Meter
 from tests.bench.tickets import deliveries, preload, store_on
+from tests.faults.processes import free_port
 
 if TYPE_CHECKING:
     from gateway.store.pending import Delivery

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.faults.processes import ROOT, clean, free_port
 from tests.redis_server import RedisServer, tied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 PROC: Final = Path("/proc/self/stat")
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 FIRST, OTHER = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
@@ -159,30 +159,22 @@ def memory_mb(pid: int, name: str = "VmRSS") -> float:
     raise ValueError(name)
 
 
-def free_port() -> int:
-    """Give a loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Child:
     """
     One process of a benchmark, on one core, gone with us.
 
     Args:
         arguments: after `python -m`.
-        environment: all it sees beside PATH, HOME and LANG.
+        environment: all it sees beside PATH and the like.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path, *, core: int) -> None:
-        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.log = directory / f"{arguments[0].replace('.', '_')}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 tied([sys.executable, "-m", *arguments]),
                 cwd=ROOT,
-                env={**base, "PYTHONUNBUFFERED": "1", **environment},
+                env=clean({"PYTHONUNBUFFERED": "1", **environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from tests.bench import bodies, load
-from tests.bench.harness import FIRST, Effort, Figure, Ground, Table, free_port, ground
+from tests.bench.harness import FIRST, Effort, Figure, Ground, Table, ground
+from tests.faults.processes import free_port
 
 if TYPE_CHECKING:
     from tests.bench.harness import Child

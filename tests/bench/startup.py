@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.bench import bodies
 from tests.bench.drain import start_sink, worker
-from tests.bench.harness import FIRST, ROOT, Effort, Figure, Ground, Table, answers, free_port, ground
+from tests.bench.harness import FIRST, Effort, Figure, Ground, Table, answers, ground
+from tests.faults.processes import ROOT, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

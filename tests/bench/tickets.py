@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.store.client import connect
 from gateway.store.pending import Delivery, Limits, Store
 from tests.bench.bodies import ORGANIZATION, ORIGIN_MS, PEOPLE, TEXT

@@ -14,9 +14,10 @@ from gateway.core import state as states
 from gateway.core.change import Change, UnknownFrame, frame, frames
 from gateway.core.fold import fold
 from gateway.core.history import Sighting, history, runs, trim
+from gateway.core.lookups import Found
 from gateway.core.part import Part, join, join_all
 from gateway.core.state import State  # noqa: TC001 - a dataclass field of a test double
-from gateway.core.ticket import Found, after_delete, after_upsert, make_item, unchanged
+from gateway.core.ticket import after_delete, after_upsert, make_item, unchanged
 
 T0 = 1_790_000_000_000
 ARRIVAL = (T0 + 3_600_000) * 1000

@@ -15,7 +15,8 @@ from gateway.core import state as states
 from gateway.core.change import Change, frame
 from gateway.core.fold import fold
 from gateway.core.lone import lone
-from gateway.core.ticket import Found, after_delete, after_upsert, make_item, screen, unchanged, wants, wants_reread
+from gateway.core.lookups import Found, wants, wants_reread
+from gateway.core.ticket import after_delete, after_upsert, make_item, screen, unchanged
 
 AT: Final = 1_764_000_000_000
 ARRIVAL_US: Final = (AT + 60_000) * 1000

@@ -12,8 +12,9 @@ from gateway.core import part as parts
 from gateway.core.change import Change
 from gateway.core.fold import Folded, fold
 from gateway.core.free_mail import FREE_MAIL
+from gateway.core.lookups import Company, Found
 from gateway.core.placing import ORDINARY, PLACES, Placing, placed
-from gateway.core.ticket import Company, Found, after_upsert, make_item
+from gateway.core.ticket import after_upsert, make_item
 
 T0 = 1_790_000_000_000
 FULL = {"title": "Export", "status": "open", "email": "ada@kestrel.example"}

@@ -11,23 +11,10 @@ import pytest
 from gateway.core import part as parts
 from gateway.core.change import Change
 from gateway.core.fold import Folded, fold, keeps
+from gateway.core.lookups import Company, Found, Person, Want, wants, wants_reread
 from gateway.core.part import Part, join
 from gateway.core.state import State  # noqa: TC001 - named in helpers' signatures
-from gateway.core.ticket import (
-    REASONS,
-    Company,
-    Found,
-    Item,
-    Person,
-    Want,
-    after_delete,
-    after_upsert,
-    make_item,
-    screen,
-    unchanged,
-    wants,
-    wants_reread,
-)
+from gateway.core.ticket import REASONS, Item, after_delete, after_upsert, make_item, screen, unchanged
 
 T0 = 1_790_000_000_000
 ARRIVAL = (T0 + 1000) * 1000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import time
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.faults.helpdesk import sign
 from tests.faults.processes import Fleet, ask, command, free_port, wait_for
 from tests.redis_server import RedisServer
 
@@ -53,13 +51,7 @@ def body(number: int, brand: str) -> bytes:
 
 
 def post(port: int, connection: str, sent: bytes) -> tuple[int, Any]:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    mac = hmac.digest(SECRETS[connection.upper()].encode(), moment.encode() + sent, hashlib.sha256)
-    headers = {
-        "content-type": "application/json",
-        "x-zendesk-webhook-signature": b64encode(mac).decode(),
-        "x-zendesk-webhook-signature-timestamp": moment,
-    }
+    headers = sign(SECRETS[connection.upper()], sent, int(time.time() * 1000))
     return ask(f"http://127.0.0.1:{port}/webhooks/{connection}", data=sent, headers=headers)
 
 

@@ -21,6 +21,7 @@ import redis
 from tests.faults.processes import command, free_port
 from tests.faults.sender import Parcel
 from tests.faults.story import GW, Scene, Story, fault
+from tests.faults.watch import SENT_BEFORE
 
 HEAD: Final = struct.Struct(">IQ")
 """Length and arrival before each payload in a ticket's value (deploy/docs/internals.md, `change`)."""
@@ -28,6 +29,8 @@ OWN_DATABASE: Final = re.compile(r"db=0$")
 TOMORROW: Final = b"\x09"
 """A frame version that no release of today knows."""
 RELEASES: Final = Path(__file__).parent / "frames"
+HELD: Final = {"title": SENT_BEFORE, "status": "new", "email": "ada@org1.example", "domains": ["org1.example"]}
+"""Of a ticket with a state Planhat holds something already."""
 
 NEWER_COMES: Final = """
 local value, at, whole = redis.call('GET', KEYS[1]) or '', 1, {}
@@ -158,6 +161,7 @@ def older_release(scene: Scene) -> Story:
     for case in json.loads(path.read_text()):
         ticket = f"zendesk:{path.stem}-{len(stage.left_behind) + 1}"
         if case["state"]:
+            yield from scene.meanwhile(partial(stage.hold, {"sourceId": ticket, **HELD}))
             yield from scene.surely("SET", f"{GW}state:{ticket}", base64.b64decode(case["state"]))
         yield from _put(scene, ticket, base64.b64decode(case["value"]))
         stage.left_behind[ticket] = case["expected"]

@@ -156,6 +156,16 @@ class Helpdesk:
         }
         return Delivery(ticket.id, number, json.dumps(body).encode())
 
+    def row(self, ticket: Ticket) -> dict[str, Any]:
+        """Give a ticket as `tickets/show_many` does: the newest version, in the words of the REST API."""
+        last = ticket.versions[-1]
+        words = {name: (last.detail[name] or "").lower() or None for name in ("status", "priority", "type")}
+        if ticket.deleted_at_ms is not None:
+            words["status"] = "deleted"
+        kept = ("subject", "description", "tags", "is_public", "requester_id", "organization_id", "assignee_id")
+        times = {"created_at": iso(ticket.versions[0].at_ms), "updated_at": iso(ticket.deleted_at_ms or last.at_ms)}
+        return {"id": int(ticket.id), **{name: last.detail[name] for name in kept}, **words, **times}
+
     def expected(self, ticket: Ticket) -> dict[str, Any] | None:
         """Give what Planhat must hold of a ticket; None when it must hold nothing."""
         user = self.users[ticket.requester_id]
@@ -221,6 +231,9 @@ def serve_lookups(helpdesk: Helpdesk) -> ThreadingHTTPServer:
             elif "/organizations/show_many" in url.path:
                 known = helpdesk.organizations
                 answer = {"organizations": [known[one] for one in ids if one in known]}
+            elif "/tickets/show_many" in url.path:
+                there = [helpdesk.tickets[one] for one in ids if one in helpdesk.tickets]
+                answer = {"tickets": [helpdesk.row(one) for one in there if one.versions]}
             else:
                 self.send_response(404)
                 self.send_header("Content-Length", "0")

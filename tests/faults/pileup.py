@@ -13,12 +13,13 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Iterator
 
+T = TypeVar("T")
 STATUSES: Final = ("open", "pending", "waiting", "solved")
 WORDS: Final = "the export of our invoices stops halfway and the browser shows a blank page since this morning "
 BASE_MS: Final = 1_780_000_000_000
@@ -133,11 +134,11 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     return int(head[9:12])
 
 
-def grouped(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Cut keys into groups that hold none twice: a delivery tells of each ticket once."""
-    group: list[str] = []
-    for key in items:
-        group.append(key)
+def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut what comes into groups of `size`, the last one smaller."""
+    group: list[T] = []
+    for one in items:
+        group.append(one)
         if len(group) == size:
             yield group
             group = []

@@ -16,9 +16,12 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.redis_server import tied
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +31,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def clean(more: Mapping[str, str]) -> dict[str, str]:
+    """Give an environment without anybody's settings: what every program needs, and `more`."""
+    return {**{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}, **more}
 
 
 @dataclass
@@ -49,12 +57,11 @@ class Process:
     def start(self) -> None:
         """Start it (anew)."""
         log = (self.directory / f"{self.name}.log").open("ab")
-        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         words = [sys.executable, "-m", *self.arguments]
         self.running = subprocess.Popen(
             tied(words) if self.tied else words,
             cwd=ROOT,
-            env={**base, "PYTHONUNBUFFERED": "1", **self.environment},
+            env=clean({"PYTHONUNBUFFERED": "1", **self.environment}),
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -126,12 +133,16 @@ def kill_and_start(child: Process) -> None:
 
 
 def ask(
-    url: str, *, data: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10
+    url: str,
+    *,
+    data: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 10,
+    method: str | None = None,
 ) -> tuple[int, Any]:
     """Call a URL; give the status (0 when nobody answered) and the JSON (or text) of the answer."""
-    request = urllib.request.Request(
-        url, data=data, headers=headers or {}, method="POST" if data is not None else "GET"
-    )
+    method = method or ("POST" if data is not None else "GET")
+    request = urllib.request.Request(url, data=data, headers=headers or {}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return answer.status, _json(answer.read())
@@ -166,12 +177,11 @@ def command(arguments: list[str], environment: dict[str, str], *, as_json: bool 
         as_json: False for a command without a table; gives nothing.
         attempts: how often to try while it fails (exit code 1 without an answer: Redis is away).
     """
-    base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     for attempt in range(attempts):
         done = subprocess.run(
             [sys.executable, "-m", "gateway", *arguments, *(["--json"] if as_json else [])],
             cwd=ROOT,
-            env={**base, **environment},
+            env=clean(environment),
             capture_output=True,
             check=False,
             timeout=60,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from tests.faults.helpdesk import Helpdesk, serve_lookups
-from tests.faults.oracle import judge, judge_left_behind, judge_log
+from tests.faults.oracle import HARNESS, judge, judge_left_behind, judge_log
 from tests.faults.processes import Fleet, Process, ask, command, free_port, wait_for
 from tests.faults.proxy import Proxy
 from tests.faults.sender import Sender
@@ -162,6 +162,29 @@ class Stage:
         status, said = ask(f"{self.sandbox_url}/_sandbox/faults", data=json.dumps(rates).encode())
         assert status == 200, said
 
+    def hold(self, item: dict[str, Any]) -> None:
+        """
+        Let Planhat hold a ticket that was sent before this run, whatever fault strikes; the judge leaves its calls out.
+
+        Raises:
+            TimeoutError: Planhat does not hold it after a minute.
+        """
+        url, body = f"{self.sandbox_url}/tickets?{HARNESS}", json.dumps([item]).encode()
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        until, again_at = time.monotonic() + 60, 0.0
+        while item["sourceId"] not in self.held():
+            if time.monotonic() > until:
+                raise TimeoutError(f"Planhat does not take {item['sourceId']}")
+            if time.monotonic() > again_at:
+                ask(url, data=body, headers=headers, method="PUT")
+                again_at = time.monotonic() + LATE_S + 1  # a late write has landed by then, so none outlives this
+            time.sleep(0.1)
+
+    def held(self) -> dict[str, Any]:
+        """Give what Planhat holds, by sourceId."""
+        _, state = ask(f"{self.sandbox_url}/_sandbox/state", timeout_s=60)
+        return dict(state["tickets"])
+
     def status(self) -> dict[str, Any]:
         """Give what `status --json` says."""
         (found,) = command(["status"], self.operator_environment)
@@ -187,10 +210,10 @@ class Stage:
         """
         status = self.settle(patience_s)
         violations = [] if not status.get("pending") else [f"not settled after {patience_s} s: {status}"]
-        _, state = ask(f"{self.sandbox_url}/_sandbox/state", timeout_s=60)
+        held = self.held()
         dead = command(["dead", "list", "--limit", "100000"], self.operator_environment)
-        violations += judge(self.helpdesk, self.sender.accepted, state["tickets"], dead)
-        violations += judge_left_behind(self.left_behind, state["tickets"])
+        violations += judge(self.helpdesk, self.sender.accepted, held, dead)
+        violations += judge_left_behind(self.left_behind, held)
         more, figures = judge_log(self.log, QUOTA)
         reasons: dict[str, int] = {}
         for row in dead:

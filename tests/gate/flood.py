@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MEMORY_MAX_KIB: Final = 50 * 1024
 SIGNED_MIN: Final = 0.3
 AUTHENTIC_MIN: Final = 0.007
-"""Of all shots; 1 % are meant to be, less the luck of a short flood."""
+"""Of all shots; of every whole hundred one is."""
 TAKEN: Final = ("accepted", "duplicate")
 LOG_LINES_A_MINUTE: Final = 5
 """Of one kind and connection (`gateway.telemetry.THROTTLE_LINES`)."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.sources import SOURCES
-from tests.gate.targets import Shot, Target, wire
+from tests.gate.targets import BLANKS, Shot, Target, wire
 
 if TYPE_CHECKING:
     import random
@@ -42,8 +42,8 @@ class Attacker:
     def __init__(self, luck: random.Random, targets: list[Target] | None = None) -> None:
         self.luck = luck
         self.targets = targets or [Target(name) for name in SOURCES]
-        self._kinds: dict[str, tuple[float, Callable[[], Shot]]] = {
-            "authentic": (1.0, self.authentic),
+        self._kinds: dict[str, tuple[int, Callable[[], Shot]]] = {
+            "authentic": (1, self.authentic),
             "signed for another body": (12, self.other_body),
             "signed for another time": (12, self.other_time),
             "signed by another connection": (10, self.other_connection),
@@ -58,13 +58,13 @@ class Attacker:
         }
 
     def shots(self, count: int) -> Iterator[Shot]:
-        """Make `count` shots."""
-        makers = [maker for _, maker in self._kinds.values()]
-        weights = [weight for weight, _ in self._kinds.values()]
+        """Make `count` shots; in every hundred each kind has its share, so that none is left to luck."""
+        hundred = [maker for share, maker in self._kinds.values() for _ in range(share)]
         while count > 0:
-            for maker in self.luck.choices(makers, weights, k=min(count, 1_000)):
+            self.luck.shuffle(hundred)
+            for maker in hundred[:count]:
                 yield maker()
-                count -= 1
+            count -= len(hundred)
 
     def _any(self, of: list[Target] | None = None) -> tuple[Target, Request]:
         target = self.luck.choice(of or self.targets)
@@ -74,7 +74,7 @@ class Attacker:
         """The request with white space behind its body, which means nothing and changes every signature."""
         if request.body[:1] not in (b"{", b"[", b"<"):
             return request
-        return replace(request, body=request.body + bytes(self.luck.choices(b" \n\t", k=self.luck.randrange(16))))
+        return replace(request, body=request.body + bytes(self.luck.choices(BLANKS, k=self.luck.randrange(16))))
 
     # Authentic
 

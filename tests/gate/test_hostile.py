@@ -43,7 +43,7 @@ class Watching:
 
     def __init__(self, name: str) -> None:
         self._source = SOURCES[name]
-        self.name, self.signed, self.methods = self._source.name, self._source.signed, self._source.methods
+        self.name, self.methods = self._source.name, self._source.methods
         self.content_types, self.signed = self._source.content_types, self._source.signed
         self.read = 0
 

@@ -60,7 +60,7 @@ def zendesk(secret: str, body: bytes, now_s: float) -> dict[str, str]:
     }
 
 
-def freshdesk(secret: str, body: bytes, now_s: float) -> dict[str, str]:
+def webhook_secret(secret: str, body: bytes, now_s: float) -> dict[str, str]:
     return {"x-webhook-secret": secret}
 
 
@@ -72,18 +72,6 @@ def standard_webhooks(secret: str, body: bytes, now_s: float) -> dict[str, str]:
         "webhook-timestamp": moment,
         "webhook-signature": "v1," + base64_hmac(key, b".".join((b"msg_8f1c", moment.encode(), body))),
     }
-
-
-def freshservice(secret: str, body: bytes, now_s: float) -> dict[str, str]:
-    return {"x-webhook-secret": secret}
-
-
-def kustomer(secret: str, body: bytes, now_s: float) -> dict[str, str]:
-    return {"x-kustomer-webhook-signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
-
-
-def zammad(secret: str, body: bytes, now_s: float) -> dict[str, str]:
-    return {"x-hub-signature": "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}
 
 
 def chatwoot(secret: str, body: bytes, now_s: float) -> dict[str, str]:
@@ -109,8 +97,8 @@ def gateway_token(secret: str, body: bytes, now_s: float) -> dict[str, str]:
     return {"x-gateway-token": secret}
 
 
-def body_hex(header: str, prefix: str = "") -> Callable[[str, bytes, float], dict[str, str]]:
-    return lambda secret, body, now_s: {header: prefix + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+def body_hex(header: str, prefix: str = "", algorithm: str = "sha256") -> Callable[[str, bytes, float], dict[str, str]]:
+    return lambda secret, body, now_s: {header: prefix + hmac.new(secret.encode(), body, algorithm).hexdigest()}
 
 
 def hubspot(secret: str, body: bytes, now_s: float, route: str = "desk") -> dict[str, str]:
@@ -122,10 +110,6 @@ def hubspot(secret: str, body: bytes, now_s: float, route: str = "desk") -> dict
         "x-hubspot-request-timestamp": moment,
         "x-hubspot-signature-v3": base64_hmac(secret.encode(), signed),
     }
-
-
-def intercom(secret: str, body: bytes, now_s: float) -> dict[str, str]:
-    return {"x-hub-signature": "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}
 
 
 def plain_date(event: dict[str, Any], now_s: float) -> None:
@@ -183,10 +167,10 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         _texts(lambda raw: base64.b64encode(raw).decode()),
     ),
     "freshdesk": Signer(
-        freshdesk, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: raw.decode().upper())
+        webhook_secret, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: raw.decode().upper())
     ),
     "freshservice": Signer(
-        freshservice, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "Service-" + raw.decode())
+        webhook_secret, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "Service-" + raw.decode())
     ),
     "jira_service_management": Signer(
         body_hex("x-hub-signature", "sha256="),
@@ -198,7 +182,12 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         phrase=True,
     ),
     "intercom": Signer(
-        intercom, "x-hub-signature", ("x-hub-signature",), None, _texts(lambda raw: "Intercom" + raw.hex()), binds=True
+        body_hex("x-hub-signature", "sha1=", "sha1"),
+        "x-hub-signature",
+        ("x-hub-signature",),
+        None,
+        _texts(lambda raw: "Intercom" + raw.hex()),
+        binds=True,
     ),
     "hubspot": Signer(
         hubspot,
@@ -209,7 +198,7 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         routed=True,
     ),
     "kustomer": Signer(
-        kustomer,
+        body_hex("x-kustomer-webhook-signature"),
         "x-kustomer-webhook-signature",
         ("x-kustomer-webhook-signature",),
         None,
@@ -217,7 +206,12 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         binds=True,
     ),
     "zammad": Signer(
-        zammad, "x-hub-signature", ("x-hub-signature",), None, _texts(lambda raw: "Zammad" + raw.hex()), binds=True
+        body_hex("x-hub-signature", "sha1=", "sha1"),
+        "x-hub-signature",
+        ("x-hub-signature",),
+        None,
+        _texts(lambda raw: "Zammad" + raw.hex()),
+        binds=True,
     ),
     "chatwoot": Signer(
         chatwoot,
@@ -230,7 +224,7 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         gateway_token, "x-gateway-token", ("x-gateway-token",), None, _texts(lambda raw: "Gorgias" + raw.hex())
     ),
     "osticket": Signer(
-        freshservice, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "OsTicket" + raw.hex())
+        webhook_secret, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "OsTicket" + raw.hex())
     ),
     "servicenow": Signer(
         standard_webhooks,
@@ -255,7 +249,7 @@ SIGNERS: Final[Mapping[str, Signer]] = {
         binds=True,
     ),
     "salesforce": Signer(
-        freshservice, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "Salesforce" + raw.hex())
+        webhook_secret, "x-webhook-secret", ("x-webhook-secret",), None, _texts(lambda raw: "Salesforce" + raw.hex())
     ),
     "github": Signer(
         body_hex("x-hub-signature-256", "sha256="),

@@ -14,7 +14,7 @@ from gateway.core.change import Change
 from gateway.errors import VerificationError
 from gateway.sources import SOURCES
 from gateway.sources.base import LACKS, NEEDS, Connection, Request, needs_lookup
-from gateway.sources.ordinary import Shown, check_account, check_body, check_shown, page, weakness
+from gateway.sources.ordinary import Shown, check_account, check_body, check_shown, in_first_second, page, weakness
 
 SECRET = "heronquay+2026/ä=heron"
 CONNECTION = Connection("desk", "gorgias", (SECRET, "the-secret-of-last-year"))
@@ -135,6 +135,21 @@ def test_a_body_of_another_account_is_refused():
 def test_a_link_leads_to_the_configured_host_or_to_the_vendors(configured, vendor, named, url):
     made = page(replace(CONNECTION, subdomain=configured), vendor, "t/7", named)
     assert made == ({} if url is None else {"url": url})
+
+
+@pytest.mark.parametrize(
+    "updated_at_ms, created_at_ms, new",
+    [
+        (0, 0, True),
+        (1_999, 1_000, True),
+        (2_000, 1_000, False),
+        (None, 0, False),
+        (0, None, False),
+        (None, None, False),
+    ],
+)
+def test_a_ticket_is_new_within_its_first_second(updated_at_ms, created_at_ms, new):
+    assert in_first_second(updated_at_ms, created_at_ms) is new
 
 
 def test_what_a_body_never_tells_is_needed_until_the_change_tells_it():

@@ -79,6 +79,45 @@ def test_what_is_unknown_is_left_out_and_what_is_empty_stays():
     assert reading.known({"a": UNKNOWN, "b": None, "c": "", "d": []}) == {"b": None, "c": "", "d": []}
 
 
+def test_a_line_has_single_blanks_and_prose_keeps_its_lines():
+    assert reading.line(" Belt \n slips\0 ") == "Belt slips"
+    assert reading.prose(" Belt \n slips\0 ") == "Belt\nslips"
+    assert (reading.line(7), reading.prose(7), reading.line(""), reading.prose(None)) == ("7", "7", "", "")
+    assert all(reading.line(odd) is None for odd in ODD)
+
+
+def test_what_a_key_tells_is_empty_or_unknown_by_its_presence():
+    row: dict[str, Any] = {"status": " On-Hold", "email": "nobody", "title": None}
+    assert reading.told(row, "status", reading.word) == "on-hold"
+    assert (reading.told(row, "email", reading.mail_address), reading.told(row, "title", reading.text)) == ("", "")
+    assert reading.told(row, "priority", reading.word) is UNKNOWN
+
+
+def test_names_are_those_of_objects_each_once():
+    assert reading.names([{"name": "vip"}, {"name": " vip "}, {"id": 7}, "vip", {"name": "export"}]) == [
+        "vip",
+        "export",
+    ]
+    assert all(reading.names(odd) == [] for odd in (*ODD, "vip"))
+
+
+@pytest.mark.parametrize("value", ["https://desk.example/7", " http://desk.example ", "http://x"])
+def test_an_address_of_the_web_is_taken_as_it_is_written(value):
+    assert reading.web_address(value) == value.strip()
+
+
+@pytest.mark.parametrize(
+    "value", ["desk.example/7", "javascript:x", "https://", "https://a b", "{{link}}", "", 7, *ODD]
+)
+def test_what_is_no_address_of_the_web_is_none(value):
+    assert reading.web_address(value) is None
+
+
+def test_a_placeholder_that_was_left_in_is_told_from_a_text_around_one():
+    assert all(map(reading.is_placeholder, ("{{ticket.id}}", " {{ a }}\n")))
+    assert not any(map(reading.is_placeholder, ("{{}}", "see {{ticket.id}}", "{{a}} {{b}}", "", 7, *ODD)))
+
+
 def test_anything_but_an_object_is_an_empty_object():
     others: list[Any] = [None, [], "a", 1]
     assert reading.mapping({"a": 1}) == {"a": 1}

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.core import state as states
 from gateway.core.change import Change
+from gateway.core.lookups import Person
 from gateway.core.outcome import BulkOutcome
-from gateway.core.ticket import Person
 from gateway.store.pending import Delivery
 from tests.workers.conftest import T0
 from workers import deletes, flush, main
@@ -25,7 +25,7 @@ from workers.read_back import read_back
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.core.ticket import Company
+    from gateway.core.lookups import Company
     from tests.workers.conftest import Desk
 
 POISON = {"title": "POISON", "status": "open", "email": "ada@kestrel.example"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.rules import rules_of
 from gateway.store.pending import Delivery
 from tests.workers.conftest import T0

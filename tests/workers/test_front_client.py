@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
-from tests.workers.test_helpdesks import ENDS
+from gateway.core.lookups import Company, Person
+from tests.workers.helpdesk_double import ENDS, Clock, see_end
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskMoved, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.front import FrontClient
 from workers.helpdesks.memory import REMEMBER_S
-from workers.settings import HelpdeskAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -137,13 +137,6 @@ class Front:
         query = request.query_params
         listed = sorted(self.messages, key=lambda row: row["created_at"], reverse=query.get("sort_order") != "asc")
         return JSONResponse({"_pagination": {"next": None}, "_results": listed[: int(query.get("limit", 50))]})
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 ACCESS = HelpdeskAccess("front", "front", API, "app.frontapp.com", "", "fr-token", "front:")
@@ -330,20 +323,18 @@ async def test_a_probe_says_what_is_wrong(client: FrontClient, front: Front) -> 
     assert "FRONT_API_URL" in (await client.probe() or "")
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        assert request.url.host == "api2.frontapp.com"
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = FrontClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in ((client.users, "crd_1"), (client.organizations, "crd_1"), (client.tickets, "cnv_1")):
-        with pytest.raises(error) as raised:
-            await ask([one])
-        assert "fr-token" not in str(raised.value)
-    await client.aclose()
+    asked = [("users", "crd_1"), ("organizations", "crd_1"), ("tickets", "cnv_1")]
+    await see_end(
+        lambda transport: FrontClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="api2.frontapp.com",
+        secrets=["fr-token"],
+    )
 
 
 async def test_a_token_that_front_does_not_know_is_refused(front: Front) -> None:

@@ -10,12 +10,12 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.core.ticket import Person
-from tests.workers.test_helpdesks import ENDS
+from gateway.core.lookups import Person
+from tests.workers.helpdesk_double import ENDS, see_end
 from tests.workers.token_vendor import Vendor
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskMoved, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.help_scout import HelpScoutClient
-from workers.settings import HelpdeskAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -216,22 +216,16 @@ async def test_a_help_scout_probe_says_what_is_wrong(hs: HelpScoutClient, help_s
     assert "HTTP 502" in (await hs.probe() or "")
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: set[str] = set()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.add(request.url.host)
-        if request.method == "POST":
-            return httpx.Response(200, json={"access_token": "t-secret"})
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = HelpScoutClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in ((client.users, "7"), (client.tickets, "7")):
-        with pytest.raises(error) as raised:
-            await ask([one])
-        assert not {"t-secret", "app-secret"} & set(str(raised.value).split())
-    await client.aclose()
-    assert hosts == {"api.helpscout.net"}
+    asked = [("users", "7"), ("tickets", "7")]
+    await see_end(
+        lambda transport: HelpScoutClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="api.helpscout.net",
+        secrets=["t-secret", "app-secret"],
+        token="t-secret",
+    )

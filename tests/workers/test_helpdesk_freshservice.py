@@ -11,13 +11,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.freshservice import FreshserviceClient
 from workers.helpdesks.memory import REMEMBER_S
-from workers.settings import HelpdeskAccess, from_env
+from workers.settings import from_env
 
-from .test_helpdesks import ENDS, Clock, Double, basic
+from .helpdesk_double import ENDS, Clock, Double, basic, see_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -305,21 +306,15 @@ async def test_a_probe_says_what_is_wrong(client: FreshserviceClient, freshservi
     assert "HTTP 502" in (await client.probe() or "")
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = FreshserviceClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask in (client.users, client.organizations, client.tickets):
-        with pytest.raises(error) as raised:
-            await ask(["7"])
-        assert "fs-key" not in str(raised.value)
-    assert "fs-key" not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"heronquay.freshservice.com"}
+    asked = [("users", "7"), ("organizations", "7"), ("tickets", "7")]
+    await see_end(
+        lambda transport: FreshserviceClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="heronquay.freshservice.com",
+        secrets=["fs-key"],
+    )

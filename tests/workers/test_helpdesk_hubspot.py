@@ -12,17 +12,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.base import Connection, Request
 from gateway.sources.hubspot import SOURCE
-from gateway.store.pending import Delivery
-from workers.enrich import enrich_once
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.hubspot import BUSY_S, HubSpotClient, main_of
 from workers.helpdesks.memory import REMEMBER_S
-from workers.settings import HelpdeskAccess, from_env
+from workers.settings import from_env
 
-from .test_helpdesks import ENDS, Clock
+from .helpdesk_double import ENDS, Clock, see_end, send_through
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -401,36 +400,20 @@ async def test_what_was_read_before_a_failure_is_kept_with_it(client: HubSpotCli
     assert len(failed.value.found) == 50
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = HubSpotClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in (
-        (client.users, "7"),
-        (client.users, "owner:7"),
-        (client.organizations, "7"),
-        (client.tickets, "7"),
-    ):
-        with pytest.raises(error) as raised:
-            await ask([one])
-        assert TOKEN not in str(raised.value)
-    assert TOKEN not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"api.hubapi.com"}
+    asked = [("users", "7"), ("users", "owner:7"), ("organizations", "7"), ("tickets", "7")]
+    await see_end(
+        lambda transport: HubSpotClient(ACCESS, transport=transport), end, asked, host="api.hubapi.com", secrets=[TOKEN]
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the whole way
 async def test_events_that_name_a_ticket_become_the_whole_ticket_in_planhat(
     desk: Desk, client: HubSpotClient, hubspot: HubSpot
 ) -> None:
-    desk.deps.helpdesks = {"hubspot": client}
     events = [
         {"subscriptionType": "ticket.creation", "objectId": int(TICKET), "occurredAt": 1_791_787_269_120},
         {
@@ -443,11 +426,7 @@ async def test_events_that_name_a_ticket_become_the_whole_ticket_in_planhat(
     ]
     connection = Connection("hubspot", "hubspot", ("s" * 16,), prefix="hubspot:")
     changes = SOURCE.normalize(events, Request("POST", (), "", b""), connection).changes
-    await desk.store.put([Delivery(None, tuple((one.ticket, one.encode()) for one in changes))])
-    await desk.flush()
-    assert desk.puts() == []
-    await enrich_once(desk.deps, "hubspot")
-    await desk.settle()
+    await send_through(desk, client, *changes)
     ticket = desk.tickets[f"hubspot:{TICKET}"]
     assert (ticket["title"], ticket["status"], ticket["severity"]) == ("Grinder 4 stops", "waiting on contact", "high")
     assert (ticket["email"], ticket["name"]) == ("ida.brekke@quillharbor.example", "Ida Brekke")

@@ -12,17 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
-from gateway.sources.base import Connection
-from gateway.sources.intercom import SOURCE
-from gateway.store.pending import Delivery
-from tests.sources.samples import request_of
-from workers.enrich import enrich_once
+from gateway.core.lookups import Company, Person
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskUnavailable
 from workers.helpdesks.intercom import BUSY_S, IntercomClient, company
-from workers.settings import HelpdeskAccess, from_env
+from workers.settings import from_env
 
-from .test_helpdesks import ENDS, Clock
+from .helpdesk_double import ENDS, Clock, change_of, see_end, send_through
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -298,43 +294,30 @@ async def test_a_probe_of_the_right_token_says_nothing(client: IntercomClient) -
     assert await client.probe() is None
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = IntercomClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in (
-        (client.users, CONTACT),
-        (client.users, "admin:7"),
-        (client.organizations, "7"),
-        (client.organizations, "contact:7"),
-        (client.tickets, "7"),
-    ):
-        with pytest.raises(error) as raised:
-            await ask([one])
-        assert TOKEN not in str(raised.value)
-    assert TOKEN not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"api.intercom.io"}
+    asked = [
+        ("users", CONTACT),
+        ("users", "admin:7"),
+        ("organizations", "7"),
+        ("organizations", "contact:7"),
+        ("tickets", "7"),
+    ]
+    await see_end(
+        lambda transport: IntercomClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="api.intercom.io",
+        secrets=[TOKEN],
+    )
 
 
 async def test_a_ticket_that_names_its_contact_reaches_planhat_with_address_and_company(
     desk: Desk, client: IntercomClient, intercom: Intercom
 ) -> None:
-    desk.deps.helpdesks = {"intercom": client}
-    asked = request_of("intercom", "ticket_created")
-    connection = Connection("intercom", "intercom", ("s" * 16,), prefix="intercom:")
-    (change,) = SOURCE.normalize(SOURCE.parse(asked), asked, connection).changes
-    await desk.store.put([Delivery(None, ((change.ticket, change.encode()),))])
-    await desk.flush()
-    await enrich_once(desk.deps, "intercom")
-    await desk.settle()
+    await send_through(desk, client, change_of("intercom", "ticket_created", "intercom:"))
     ticket = desk.tickets[f"intercom:{TICKET}"]
     assert (ticket["email"], ticket["companyExternalId"]) == ("ida.brekke@quillharbor.example", "acct-3107")
     assert ticket["domains"] == ["quillharbor.example"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,18 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.errors import ConfigurationError
-from gateway.sources.base import Connection
-from gateway.sources.jira_service_management import SOURCE
-from gateway.store.pending import Delivery
-from tests.sources.samples import request_of
-from workers.enrich import enrich_once
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskUnavailable
 from workers.helpdesks.jira_service_management import JiraClient
-from workers.settings import HelpdeskAccess, from_env
+from workers.settings import from_env
 
-from .test_helpdesks import ENDS, Clock
+from .helpdesk_double import ENDS, Clock, basic, change_of, see_end, send_through
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,7 +54,7 @@ class Jira:
         self.cloud = cloud
         self.seen: list[str] = []
         self.next: list[Response | None] = []
-        self.credentials = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+        self.credentials = basic(USER, TOKEN)
         self.users = {
             IDA: {"accountId": IDA, "accountType": "atlassian", "displayName": "Ida Brekke",
                   "emailAddress": "Ida.Brekke@QuillHarbor.example"},
@@ -314,39 +309,25 @@ async def test_a_probe_says_what_is_wrong(client: JiraClient, jira: Jira) -> Non
     assert await client.probe() is None
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = JiraClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask in (client.users, client.organizations, client.tickets):
-        with pytest.raises(error) as raised:
-            await ask(["7"])
-        assert TOKEN not in str(raised.value)
-    assert TOKEN not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"tallowmill.atlassian.net"}
+    asked = [("users", "7"), ("organizations", "7"), ("tickets", "7")]
+    await see_end(
+        lambda transport: JiraClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="tallowmill.atlassian.net",
+        secrets=[TOKEN],
+    )
 
 
 async def test_an_update_without_its_reporter_is_read_anew_before_it_goes(
     desk: Desk, client: JiraClient, jira: Jira
 ) -> None:
-    desk.deps.helpdesks = {"jira_service_management": client}
-    asked = request_of("jira_service_management", "comment_created")
-    connection = Connection("jira_service_management", "jira_service_management", ("s" * 16,), prefix="jira:")
-    (change,) = SOURCE.normalize(SOURCE.parse(asked), asked, connection).changes
     desk.settings(prefixes={"jira_service_management": "jira:"})
-    await desk.store.put([Delivery(None, ((change.ticket, change.encode()),))])
-    await desk.flush()
-    assert desk.puts() == []
-    await enrich_once(desk.deps, "jira_service_management")
-    await desk.settle()
+    await send_through(desk, client, change_of("jira_service_management", "comment_created", "jira:"))
     ticket = desk.tickets[f"jira:{ISSUE}"]
     assert (ticket["email"], ticket["name"]) == ("roy.vestby@quillharbor.example", "Roy Vestby")
     assert ticket["status"] == "waiting for support", "what the event showed has no time of its own"

@@ -12,18 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import Change, decode_fresh
-from gateway.core.ticket import Company, Person
-from gateway.sources.base import Connection
-from gateway.sources.kustomer import SOURCE
-from gateway.store.pending import Delivery
-from tests.sources.samples import request_of
-from workers.enrich import enrich_once
+from gateway.core.lookups import Company, Person
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.kustomer import KustomerClient
 from workers.helpdesks.memory import REMEMBER_S
-from workers.settings import HelpdeskAccess, from_env
+from workers.settings import from_env
 
-from .test_helpdesks import ENDS, Clock
+from .helpdesk_double import ENDS, Clock, change_of, see_end, send_through
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -145,14 +141,7 @@ async def talk(client: KustomerClient) -> Change:
 async def test_a_webhook_of_ids_reaches_planhat_with_address_agent_and_company(
     desk: Desk, client: KustomerClient, kustomer: Kustomer
 ) -> None:
-    asked = request_of("kustomer", "created")
-    connection = Connection("kustomer", "kustomer", ("a-secret-of-kustomer",), prefix="kustomer:")
-    (change,) = SOURCE.normalize(SOURCE.parse(asked), asked, connection).changes
-    desk.deps.helpdesks = {"kustomer": client}
-    await desk.store.put([Delivery(None, ((change.ticket, change.encode()),))])
-    await desk.flush()
-    assert await enrich_once(desk.deps, "kustomer") == 1
-    await desk.settle()
+    await send_through(desk, client, change_of("kustomer", "created", "kustomer:"))
     ticket = desk.tickets[f"kustomer:{TALK}"]
     assert (ticket["email"], ticket["name"]) == ("rosalind.obi@tallowmill.example", "Rosalind Obi")
     assert (ticket["agentEmail"], ticket["status"]) == ("petra@heronquay.example", "open")
@@ -318,21 +307,15 @@ async def test_a_probe_says_what_is_wrong(client: KustomerClient, kustomer: Kust
     assert "HTTP 503" in (await client.probe() or "")
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = KustomerClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask in (client.users, client.organizations, client.tickets):
-        with pytest.raises(error) as raised:
-            await ask([TALK])
-        assert KEY not in str(raised.value)
-    assert KEY not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"heronquay.api.kustomerapp.com"}
+    asked = [("users", TALK), ("organizations", TALK), ("tickets", TALK)]
+    await see_end(
+        lambda transport: KustomerClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="heronquay.api.kustomerapp.com",
+        secrets=[KEY],
+    )

@@ -11,13 +11,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
+from gateway.core.lookups import Company, Person
 from gateway.core.part import part_of
-from gateway.core.ticket import Company, Person
 from gateway.sources.base import needs_lookup
-from tests.workers.test_helpdesks import ENDS
+from tests.workers.helpdesk_double import ENDS, Clock, see_end
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskUnavailable
-from workers.helpdesks.pylon import REMEMBER_S, PylonClient
-from workers.settings import HelpdeskAccess, from_env
+from workers.helpdesks.memory import REMEMBER_S
+from workers.helpdesks.pylon import PylonClient
+from workers.settings import from_env
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,15 +90,6 @@ class Pylon:
         if row is None:
             return JSONResponse({"errors": ["not found"], "request_id": "req-2"}, 404)
         return JSONResponse({"data": row, "request_id": "req-3"})
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 ACCESS = HelpdeskAccess("pylon", "pylon", "https://api.usepylon.com", "app.usepylon.com", "", TOKEN, "pylon:")
@@ -238,24 +231,14 @@ async def test_what_was_read_before_the_quota_ended_is_kept_with_the_error(clien
     assert list(raised.value.found) == ["acc-51"]
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = PylonClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask in (client.users, client.organizations, client.tickets):
-        with pytest.raises(error) as raised:
-            await ask(["7"])
-        assert TOKEN not in str(raised.value)
-    assert TOKEN not in repr(client)
-    await client.aclose()
-    assert set(hosts) == {"api.usepylon.com"}
+    asked = [("users", "7"), ("organizations", "7"), ("tickets", "7")]
+    await see_end(
+        lambda transport: PylonClient(ACCESS, transport=transport), end, asked, host="api.usepylon.com", secrets=[TOKEN]
+    )
 
 
 async def test_a_probe_says_what_is_wrong(client: PylonClient, pylon: Pylon) -> None:

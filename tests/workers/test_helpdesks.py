@@ -5,7 +5,7 @@ Look-ups against small doubles of the helpdesks' APIs, written after the facts a
 from __future__ import annotations
 
 import asyncio
-import base64
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,12 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
+from tests.workers.helpdesk_double import ENDS, Clock, Double, basic, see_end
+from workers.access import HelpdeskAccess
 from workers.helpdesks import CLIENTS, base
 from workers.helpdesks.base import (
     HelpdeskBusy,
     HelpdeskError,
-    HelpdeskRefused,
     HelpdeskUnavailable,
     read_company,
     read_person,
@@ -30,40 +31,15 @@ from workers.helpdesks.base import (
 from workers.helpdesks.freshdesk import FreshdeskClient
 from workers.helpdesks.memory import REMEMBER_S
 from workers.helpdesks.zendesk import ZendeskClient
-from workers.settings import HelpdeskAccess
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
     from workers.helpdesks.base import Helpdesk
 
 BIG_ID = 2**53 + 11
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-class Double:
-    """What both doubles share: a log of requests, the credentials, and a next answer that replaces the usual one."""
-
-    credentials: str
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.next: list[Response | None] = []
-
-    def refusal(self, request: Request, allowed: set[str]) -> Response | None:
-        self.seen.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-        if self.next and (answer := self.next.pop(0)) is not None:
-            return answer
-        if request.headers.get("authorization") != self.credentials:
-            return JSONResponse({"error": "Couldn't authenticate you"}, 401)
-        if request.query_params.keys() - allowed:
-            return JSONResponse({"error": "InvalidParameter"}, 400)
-        return None
 
 
 class Zendesk(Double):
@@ -202,15 +178,6 @@ class Freshdesk(Double):
             if record is not None and name not in included:
                 included[name] = {part: record[part] for part in ("id", "name", "email") if part in record}
         return JSONResponse(included)
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def access(source: str, **more: str) -> HelpdeskAccess:
@@ -587,45 +554,20 @@ async def test_a_freshdesk_probe_says_what_is_wrong(fd: FreshdeskClient, freshde
 
 BOTH = pytest.mark.parametrize("source", ["freshdesk", "zendesk"])
 
-ENDS = [
-    (httpx.Response(401, text="no"), HelpdeskRefused),
-    (httpx.Response(403, text="no"), HelpdeskRefused),
-    (httpx.Response(429, text="no"), HelpdeskBusy),
-    (httpx.Response(302, headers={"Location": "https://evil.example/"}), HelpdeskUnavailable),
-    (httpx.Response(400, text="no"), HelpdeskUnavailable),
-    (httpx.Response(500, text="<h1>no</h1>"), HelpdeskUnavailable),
-    (httpx.Response(200, text="<html>"), HelpdeskUnavailable),
-    (httpx.Response(200, content=b""), HelpdeskUnavailable),
-    (httpx.Response(200, content=b" " * (base.ANSWER_MAX_BYTES + 1)), HelpdeskUnavailable),
-]
-"""Every end of a look-up but an answer, for the clients of all helpdesks."""
 
-
-def client_of(source: str, answer: Callable[[httpx.Request], httpx.Response]) -> Helpdesk:
-    transport = httpx.MockTransport(answer)
+def client_of(source: str, transport: httpx.AsyncBaseTransport) -> Helpdesk:
     if source == "zendesk":
         return ZendeskClient(access(source), transport=transport)
     return FreshdeskClient(access(source), transport=transport)
 
 
 @BOTH
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    source: str, response: httpx.Response, error: type[HelpdeskError]
+    source: str, end: tuple[httpx.Response, type[HelpdeskError]]
 ) -> None:
-    hosts: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = client_of(source, answer)
-    for ask in (client.users, client.organizations, client.tickets):
-        with pytest.raises(error) as raised:
-            await ask(["7"])
-        assert not {"zd-token", "fd-key"} & set(str(raised.value).split())
-    await client.aclose()
-    assert set(hosts) == {f"lumen.{source}.com"}
+    asked = [("users", "7"), ("organizations", "7"), ("tickets", "7")]
+    await see_end(partial(client_of, source), end, asked, host=f"lumen.{source}.com", secrets=["zd-token", "fd-key"])
 
 
 @BOTH
@@ -634,7 +576,7 @@ async def test_a_failing_connection_is_unavailable(source: str, failure: httpx.H
     def answer(_: httpx.Request) -> httpx.Response:
         raise failure
 
-    client = client_of(source, answer)
+    client = client_of(source, httpx.MockTransport(answer))
     with pytest.raises(HelpdeskUnavailable):
         await client.users(["7"])
     await client.aclose()

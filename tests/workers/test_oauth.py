@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.errors import ConfigurationError
-from tests.workers.token_vendor import Clock, Vendor
+from tests.workers.helpdesk_double import Clock
+from tests.workers.token_vendor import Vendor
 from workers.helpdesks.base import Api, HelpdeskBusy, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 from workers.helpdesks.oauth import MARGIN_S, TOKEN_MAX_BYTES, ClientCredentials
 from workers.settings import from_env

@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.core.change import decode_fresh
-from gateway.core.ticket import Company, Person
-from tests.workers.test_helpdesks import ENDS
+from gateway.core.lookups import Company, Person
+from tests.workers.helpdesk_double import ENDS, see_end
 from tests.workers.token_vendor import Vendor
+from workers.access import HelpdeskAccess
 from workers.helpdesks.base import HelpdeskBusy, HelpdeskError, HelpdeskUnavailable
 from workers.helpdesks.salesforce import LIMIT_S, SalesforceClient, domains
-from workers.settings import HelpdeskAccess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -256,22 +256,16 @@ async def test_a_salesforce_probe_says_what_is_wrong(sf: SalesforceClient, sales
     assert "SALESFORCE_DOMAIN" in (await sf.probe() or "")
 
 
-@pytest.mark.parametrize(("response", "error"), ENDS)
+@pytest.mark.parametrize("end", ENDS)
 async def test_every_other_end_is_a_named_error_and_never_nobody(
-    response: httpx.Response, error: type[HelpdeskError]
+    end: tuple[httpx.Response, type[HelpdeskError]],
 ) -> None:
-    hosts: set[str] = set()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        hosts.add(request.url.host)
-        if request.method == "POST":
-            return httpx.Response(200, json={"access_token": "t-secret"})
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
-
-    client = SalesforceClient(ACCESS, transport=httpx.MockTransport(answer))
-    for ask, one in ((client.users, MAUD), (client.organizations, MILL), (client.tickets, CASE)):
-        with pytest.raises(error) as raised:
-            await ask([one])
-        assert not {"t-secret", "app-secret"} & set(str(raised.value).split())
-    await client.aclose()
-    assert hosts == {"lumen.my.salesforce.com"}
+    asked = [("users", MAUD), ("organizations", MILL), ("tickets", CASE)]
+    await see_end(
+        lambda transport: SalesforceClient(ACCESS, transport=transport),
+        end,
+        asked,
+        host="lumen.my.salesforce.com",
+        secrets=["t-secret", "app-secret"],
+        token="t-secret",
+    )

@@ -10,8 +10,9 @@ import pytest
 from gateway.errors import ConfigurationError
 from gateway.settings import FAR_BANK, Setting
 from gateway.settings import SETTINGS as GATEWAY_SETTINGS
+from workers.access import VENDORS
 from workers.helpdesks import CLIENTS, open_helpdesks
-from workers.settings import SETTINGS, VENDORS, WorkerSettings, from_env, from_process, require
+from workers.settings import SETTINGS, WorkerSettings, from_env, from_process, require
 
 TOKEN = "planhat-token-0123456789"
 ZENDESK = {"ZENDESK_SUBDOMAIN": "acme", "ZENDESK_API_EMAIL": "agent@acme.example", "ZENDESK_API_TOKEN": "zd-token-1"}

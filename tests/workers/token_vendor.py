@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 class Vendor:
     """What both have in common: tokens by client credentials, a log, and a next answer instead of the usual one."""
 

@@ -7,17 +7,15 @@ one far-bank command that sees a webhook's secret: it gives it to the helpdesk o
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from gateway.connections import LINK_SETTING, SECRET_MIN, file_from
+from gateway.connections import ADDRESS, HOST, file_from, link_setting, secrets_from
 from gateway.errors import ConfigurationError
 from gateway.reader import Reader
 from gateway.sources import SOURCES
+from workers.access import VENDORS, HelpdeskAccess, secret_from, url_from
 from workers.connect.base import Target
-from workers.settings import VENDORS, HelpdeskAccess, all_from_env
+from workers.settings import all_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +27,6 @@ OTHERS: Final[Mapping[str, str]] = {
     "chatwoot": "https://{domain}",
 }
 """Sources without look-ups -> their API, used by set-ups only; `{domain}` is the customer's own server."""
-
-_PUBLIC: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?")
-_WORD: Final = re.compile(r"[\x21-\x7e]+")
-_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 def target_of(environ: Mapping[str, str], name: str) -> Target:
@@ -96,7 +90,7 @@ def _public_url(read: Reader) -> str:
         read.fault(
             "PUBLIC_URL is not set: give our address as helpdesks call it, such as https://gateway.acme.example."
         )
-    elif not _PUBLIC.fullmatch(value):
+    elif not ADDRESS.fullmatch(value) or not value.startswith("https://"):
         read.fault(
             "PUBLIC_URL must begin with https:// and be our address as helpdesks call it, such as "
             "https://gateway.acme.example: no helpdesk may send tickets in the clear."
@@ -105,52 +99,20 @@ def _public_url(read: Reader) -> str:
 
 
 def _secret(read: Reader, source: str, name: str) -> str:
-    """Give the newest secret that is stored already; one that the gateway would refuse is refused here, too."""
-    secret = (read.text(name) or "").split(",")[0].strip()
-    if not secret:
-        return ""
-    short = f"it has fewer than {SECRET_MIN} characters" if len(secret) < SECRET_MIN else None
-    if complaint := short or SOURCES[source].check_secret(secret, "signature"):
-        read.fault(f"{name}: {complaint.rstrip('.')}.")
-    return secret
+    """Give the newest secret that is stored already; what the gateway would refuse is refused here, too."""
+    return next(iter(secrets_from(read, source, "signature", name)), "") if read.text(name) else ""
 
 
 def _other(read: Reader, name: str, source: str, row: Mapping[str, Any]) -> HelpdeskAccess | None:
     """Put the access to a source without look-ups together; None without a token."""
     upper = source.upper()
-    token = read.text(f"{upper}_API_TOKEN")
+    token = secret_from(read, f"{upper}_API_TOKEN")
     if token is None:
         return None
-    if not _WORD.fullmatch(token):
-        read.fault(f"{upper}_API_TOKEN must be one word of ASCII characters: copy it again, without spaces.")
-    link = LINK_SETTING.get(source, f"{upper}_DOMAIN")
+    link = link_setting(source)
     domain = str(row.get("domain") or "") if row else read.text(link) or ""
     domain = domain.lower().removeprefix("https://").rstrip("/")
-    url = read.text(f"{upper}_API_URL")
-    if url is None:
-        if "{domain}" in OTHERS[source] and not _HOST.fullmatch(domain):
-            read.fault(f"{link} must be the host of your {source}, such as desk.acme.example: its API is there.")
-        url = OTHERS[source].format(domain=domain)
-    elif not _safe(url):
-        read.fault(f"{upper}_API_URL must begin with https://, because it carries a token.")
-    return HelpdeskAccess(
-        connection=name, source=source, base_url=url.rstrip("/"), site=domain, user="", secret=token or ""
-    )
-
-
-def _safe(url: str) -> bool:
-    """Say whether a token may go there: https, or this machine and private networks."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    if not host or parts.query or parts.fragment or "@" in parts.netloc:
-        return False
-    if parts.scheme == "https":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return parts.scheme == "http" and host == "localhost"
-    return parts.scheme == "http" and (address.is_loopback or (address.is_private and not address.is_link_local))
+    if "{domain}" in OTHERS[source] and read.text(f"{upper}_API_URL") is None and not HOST.fullmatch(domain):
+        read.fault(f"{link} must be the host of your {source}, such as desk.acme.example: its API is there.")
+    url = url_from(read, f"{upper}_API_URL", local_names=False) or OTHERS[source].format(domain=domain)
+    return HelpdeskAccess(connection=name, source=source, base_url=url, site=domain, user="", secret=token)

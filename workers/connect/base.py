@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 TIMEOUT_S: Final = 30.0
 """Zendesk's test waits up to 12 s for us, inside one call."""

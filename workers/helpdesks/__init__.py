@@ -21,8 +21,9 @@ from workers.helpdesks.zendesk import ZendeskClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workers.access import HelpdeskAccess
     from workers.helpdesks.base import Helpdesk
-    from workers.settings import HelpdeskAccess, WorkerSettings
+    from workers.settings import WorkerSettings
 
 CLIENTS: Final[dict[str, Callable[[HelpdeskAccess], Helpdesk]]] = {
     "zendesk": ZendeskClient,

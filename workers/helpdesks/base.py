@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httpx
 import orjson
 
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
+from gateway.sources.reading import strings, text
 from workers.planhat.wire import plain, retry_after_s
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ BUSY_DEFAULT_S: Final = 60.0
 """Many helpdesks count per minute; this holds when a 429 names no time."""
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]{0,127}")
+_WEBSITE: Final = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?::[0-9]{1,5})?(?:[/?#].*)?")
 
 
 class HelpdeskError(Exception):
@@ -257,6 +259,17 @@ def rows_of(answer: Json, name: str, what: str) -> list[Mapping[str, Json]]:
     if not isinstance(listed, list):
         raise HelpdeskUnavailable(f"{what} answers without a list of {name}")
     return [row for row in listed if isinstance(row, dict)]
+
+
+def domains_of(listed: object) -> tuple[str, ...]:
+    """Give the domains of a company's record; nothing when they are no list of texts."""
+    return tuple(domain.lower() for domain in strings(listed) or ())
+
+
+def website_domain(website: object) -> str | None:
+    """Give the host of a web site, as people type it; None when there is none."""
+    found = _WEBSITE.fullmatch((text(website) or "").lower())
+    return found[1] if found else None
 
 
 def chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

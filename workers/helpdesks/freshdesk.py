@@ -10,93 +10,51 @@ Freshdesk §5.
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
+
+import httpx
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.freshworks_fields import STATUS, fields_of, url_of
-from gateway.sources.reading import instant_ms, mail_address, mapping, strings, text
-from workers.helpdesks.base import Api, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, askable, record_id
-from workers.helpdesks.memory import Memory, one_by_one
+from gateway.sources.reading import instant_ms, mail_address, mapping, text
+from workers.helpdesks.base import HelpdeskRefused, HelpdeskUnavailable, domains_of, record_id
+from workers.helpdesks.records import RecordClient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Mapping
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
-
-T = TypeVar("T")
 
 FIXED_STATUSES: Final = frozenset({"2", "3", "4", "5"})
 """Codes whose meaning no account can change; all others are asked for."""
 
 
-class FreshdeskClient:
-    """
-    Look-ups of one Freshdesk connection.
+class FreshdeskClient(RecordClient):
+    """Look-ups of one Freshdesk connection; the credentials' `secret` is the API key."""
 
-    Args:
-        access: address and credentials; `secret` is the API key.
-        transport: instead of the network, in tests.
-        monotonic: seconds of a clock that never steps.
-    """
+    name = "Freshdesk"
+    question = ("agents/me", None)
+    credentials = "the key: check FRESHDESK_API_KEY"
+    address = "FRESHDESK_DOMAIN"
 
-    at_once = 20
-
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._access = access
-        self._api = Api(access.base_url, access.secret, "X", transport=transport)
-        self._memory = Memory(monotonic)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
-
-    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
-        """Look up contacts, and agents, who may be requesters too."""
-        return await self._each(ids, self._user)
-
-    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
-        """Look up companies. They have no external id unless the account answers one."""
-        return await self._each(ids, self._organization)
-
-    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
-        """Read tickets anew. A deleted or spam ticket becomes the change that says so."""
-        return await self._each(ids, self._ticket)
-
-    async def probe(self) -> str | None:
-        """Ask who we are."""
-        try:
-            me = await self._api.get("agents/me")
-        except HelpdeskRefused as error:
-            return f"Freshdesk refuses the key: check FRESHDESK_API_KEY. Freshdesk says: {error}"
-        except HelpdeskError as error:
-            return f"Freshdesk does not answer: {error}"
-        return None if isinstance(me, dict) else "There is no Freshdesk API at this address: check FRESHDESK_DOMAIN."
-
-    async def _each(self, ids: Sequence[str], ask: Callable[[str], Awaitable[T | None]]) -> dict[str, T | None]:
-        return await one_by_one(ids, askable(ids), ask)
+    def _auth(self) -> httpx.Auth:
+        return httpx.BasicAuth(self._access.secret, "X")
 
     async def _user(self, user_id: str) -> Person | None:
+        """Look up a contact, or an agent, who may be a requester too."""
         row = await self._api.get(f"contacts/{user_id}")
         if row is None:
             row = mapping(await self._agent(user_id)).get("contact")
         return None if row is None and await self._is_ours() else person(mapping(row))
 
-    async def _organization(self, company_id: str) -> Company | None:
-        row = await self._company(company_id)
+    async def _organization(self, organization_id: str) -> Company | None:
+        """Look up a company. It has no external id unless the account answers one."""
+        row = await self._company(organization_id)
         return None if row is None and await self._is_ours() else company(mapping(row))
 
     async def _ticket(self, ticket_id: str) -> Change | None:
+        """Read a ticket. A deleted or spam one becomes the change that says so."""
         row = await self._api.get(f"tickets/{ticket_id}", {"include": "requester,company"})
         if row is None and await self._is_ours():
             return None
@@ -165,12 +123,6 @@ class FreshdeskClient:
     async def _company(self, company_id: str) -> Json:
         return await self._memory.get(f"company {company_id}", lambda: self._api.get(f"companies/{company_id}"))
 
-    async def _is_ours(self) -> bool:
-        """Prove once in a while that address and key are right: a wrong domain answers 404 to everything."""
-        if await self._memory.get("me", lambda: self._api.get("agents/me")) is None:
-            raise HelpdeskUnavailable("there is no Freshdesk API at this address: check FRESHDESK_DOMAIN")
-        return True
-
 
 def person(row: Mapping[str, Json]) -> Person:
     """Read a contact."""
@@ -179,5 +131,5 @@ def person(row: Mapping[str, Json]) -> Person:
 
 def company(row: Mapping[str, Json]) -> Company:
     """Read a company."""
-    domains = tuple(domain.lower() for domain in strings(row.get("domains")) or ())
+    domains = domains_of(row.get("domains"))
     return Company(domains, external_id=text(row.get("external_id")) or None, name=text(row.get("name")) or None)

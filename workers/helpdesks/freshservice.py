@@ -12,26 +12,22 @@ Freshdesk §5, §6.
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
+
+import httpx
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.freshworks_fields import STATUSES, fields_of, url_of
-from gateway.sources.reading import instant_ms, mail_address, mapping, strings, text
-from workers.helpdesks.base import Api, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, askable, record_id
-from workers.helpdesks.memory import Memory, one_by_one
+from gateway.sources.reading import instant_ms, mail_address, mapping, text
+from workers.helpdesks.base import HelpdeskRefused, askable, domains_of, record_id
+from workers.helpdesks.records import RecordClient, one_by_one
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
-
-T = TypeVar("T")
 
 STATUS: Final = STATUSES["freshservice"]
 """Codes whose meaning no account can change; all others are asked for."""
@@ -39,72 +35,36 @@ STATUS: Final = STATUSES["freshservice"]
 _DISPLAY: Final = re.compile(r"[A-Z]{1,8}-([0-9]{1,20})")
 
 
-class FreshserviceClient:
-    """
-    Look-ups of one Freshservice connection.
+class FreshserviceClient(RecordClient):
+    """Look-ups of one Freshservice connection; the credentials' `secret` is the API key."""
 
-    Args:
-        access: address and credentials; `secret` is the API key.
-        transport: instead of the network, in tests.
-        monotonic: seconds of a clock that never steps.
-    """
-
-    at_once = 20
-
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._access = access
-        self._api = Api(access.base_url, access.secret, "X", transport=transport)
-        self._memory = Memory(monotonic)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
-
-    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
-        """Look up requesters, and agents, who may be requesters too."""
-        return await self._each(ids, self._user)
-
-    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
-        """Look up departments, which stand where other helpdesks have companies."""
-        return await self._each(ids, self._organization)
+    name = "Freshservice"
+    question = ("tickets", {"per_page": "1"})
+    credentials = "the key: check FRESHSERVICE_API_TOKEN"
+    address = "FRESHSERVICE_DOMAIN"
 
     async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
         """Read tickets anew. A deleted or spam ticket becomes the change that says so."""
         return await one_by_one(ids, [one for one in dict.fromkeys(ids) if askable([_number(one)])], self._ticket)
 
-    async def probe(self) -> str | None:
-        """Ask for one ticket, any."""
-        try:
-            answer = await self._api.get("tickets", {"per_page": "1"})
-        except HelpdeskRefused as error:
-            return f"Freshservice refuses the key: check FRESHSERVICE_API_TOKEN. Freshservice says: {error}"
-        except HelpdeskError as error:
-            return f"Freshservice does not answer: {error}"
-        ours = isinstance(answer, dict)
-        return None if ours else "There is no Freshservice API at this address: check FRESHSERVICE_DOMAIN."
-
-    async def _each(self, ids: Sequence[str], ask: Callable[[str], Awaitable[T | None]]) -> dict[str, T | None]:
-        return await one_by_one(ids, askable(ids), ask)
+    def _auth(self) -> httpx.Auth:
+        return httpx.BasicAuth(self._access.secret, "X")
 
     async def _user(self, user_id: str) -> Person | None:
-        row = await self._record("requesters", "requester", user_id)
+        """Look up a requester, or an agent, who may be a requester too."""
+        row = await self._record(f"requesters/{user_id}", "requester")
         if row is None:
             row = await self._agent(user_id)
         return None if row is None and await self._is_ours() else person(mapping(row))
 
-    async def _organization(self, department_id: str) -> Company | None:
-        row = await self._department(department_id)
+    async def _organization(self, organization_id: str) -> Company | None:
+        """Look up a department, which stands where other helpdesks have companies."""
+        row = await self._department(organization_id)
         return None if row is None and await self._is_ours() else department(mapping(row))
 
-    async def _ticket(self, wanted: str) -> Change | None:
-        number = _number(wanted)
-        found = await self._record("tickets", "ticket", number, {"include": "requester"})
+    async def _ticket(self, ticket_id: str) -> Change | None:
+        number = _number(ticket_id)
+        found = await self._record(f"tickets/{number}", "ticket", {"include": "requester"})
         if found is None and await self._is_ours():
             return None
         row = mapping(found)
@@ -114,7 +74,7 @@ class FreshserviceClient:
             fields = fields_of(await self._named(row), templated=False, statuses=STATUS)
             fields |= url_of({}, self._access.site, number, self._access.source)
         return Change(
-            ticket=self._access.prefix + wanted,
+            ticket=self._access.prefix + ticket_id,
             connection=self._access.connection,
             fields=fields,
             updated_at_ms=instant_ms(row.get("updated_at")),
@@ -167,28 +127,12 @@ class FreshserviceClient:
         return {code: label for code, label in named.items() if code and isinstance(label, str)}
 
     async def _agent(self, agent_id: str) -> Json:
-        return await self._memory.get(f"agent {agent_id}", lambda: self._record("agents", "agent", agent_id))
+        return await self._memory.get(f"agent {agent_id}", lambda: self._record(f"agents/{agent_id}", "agent"))
 
     async def _department(self, department_id: str) -> Json:
         return await self._memory.get(
-            f"department {department_id}", lambda: self._record("departments", "department", department_id)
+            f"department {department_id}", lambda: self._record(f"departments/{department_id}", "department")
         )
-
-    async def _record(self, kind: str, name: str, number: str, query: Mapping[str, str] | None = None) -> Json:
-        """Read one record; the answer must be the one that was asked for."""
-        answer = await self._api.get(f"{kind}/{number}", query)
-        if answer is None:
-            return None
-        row = mapping(answer).get(name)
-        if not isinstance(row, dict) or record_id(row.get("id")) != number:
-            raise HelpdeskUnavailable(f"{kind}/{number} answers no {name} of that number")
-        return row
-
-    async def _is_ours(self) -> bool:
-        """Prove once in a while that address and key are right: a wrong domain answers 404 to everything."""
-        if await self._memory.get("ours", lambda: self._api.get("tickets", {"per_page": "1"})) is None:
-            raise HelpdeskUnavailable("there is no Freshservice API at this address: check FRESHSERVICE_DOMAIN")
-        return True
 
 
 def _number(wanted: str) -> str:
@@ -206,5 +150,4 @@ def person(row: Mapping[str, Json]) -> Person:
 
 def department(row: Mapping[str, Json]) -> Company:
     """Read a department."""
-    domains = tuple(domain.lower() for domain in strings(row.get("domains")) or ())
-    return Company(domains, name=text(row.get("name")) or None)
+    return Company(domains_of(row.get("domains")), name=text(row.get("name")) or None)

@@ -12,11 +12,10 @@ of Front §2, §4, §5.
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.front_conversations import (
     DELETED,
     INTERNAL,
@@ -26,24 +25,14 @@ from gateway.sources.front_conversations import (
     moment_ms,
     page,
 )
-from gateway.sources.reading import html_to_text, identifier, mail_address, mapping, plain_text, strings, text, word
-from workers.helpdesks.base import (
-    Api,
-    Bearer,
-    HelpdeskError,
-    HelpdeskMoved,
-    HelpdeskRefused,
-    HelpdeskUnavailable,
-)
-from workers.helpdesks.memory import Memory, one_by_one
+from gateway.sources.reading import html_to_text, identifier, mail_address, mapping, plain_text, text, word
+from workers.helpdesks.base import HelpdeskMoved, HelpdeskUnavailable, domains_of
+from workers.helpdesks.records import RecordClient, one_by_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
 
 _CONVERSATION: Final = re.compile(r"cnv_[A-Za-z0-9]{1,40}")
 _CONTACT: Final = re.compile(r"crd_[A-Za-z0-9]{1,40}")
@@ -52,34 +41,13 @@ _ACCOUNT: Final = re.compile(r"acc_[A-Za-z0-9]{1,40}")
 FIRST: Final = {"limit": "1", "sort_by": "created_at", "sort_order": "asc"}
 
 
-class FrontClient:
-    """
-    Look-ups of one Front connection.
+class FrontClient(RecordClient):
+    """Look-ups of one Front connection; the credentials' `secret` is an API token."""
 
-    Args:
-        access: address and credentials; `secret` is an API token.
-        transport: instead of the network, in tests.
-        monotonic, clock: seconds of a clock that never steps, and Unix seconds.
-    """
-
-    at_once = 20
-
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._access = access
-        self._api = Api(access.base_url, auth=Bearer(access.secret), transport=transport)
-        self._memory = Memory(monotonic)
-        self._clock = clock
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
+    name = "Front"
+    question = ("me", None)
+    credentials = "the token: check FRONT_API_TOKEN"
+    address = "FRONT_API_URL"
 
     async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
         """Look up contacts, who write, and teammates, who answer: their ids tell them apart."""
@@ -94,16 +62,6 @@ class FrontClient:
         """Read conversations anew. One in the trash or merged away becomes the change that says so."""
         return await one_by_one(ids, [one for one in dict.fromkeys(ids) if _CONVERSATION.fullmatch(one)], self._ticket)
 
-    async def probe(self) -> str | None:
-        """Ask whose token it is."""
-        try:
-            me = await self._api.get("me")
-        except HelpdeskRefused as error:
-            return f"Front refuses the token: check FRONT_API_TOKEN. Front says: {error}"
-        except HelpdeskError as error:
-            return f"Front does not answer: {error}"
-        return None if isinstance(me, dict) else "There is no Front API at this address: check FRONT_API_URL."
-
     async def _user(self, user_id: str) -> Person | None:
         if _CONTACT.fullmatch(user_id):
             row = await self._contact(user_id)
@@ -111,8 +69,8 @@ class FrontClient:
         row = await self._found(f"teammates/{user_id}")
         return None if row is None else teammate(mapping(row))
 
-    async def _organization(self, contact_id: str) -> Company | None:
-        row = await self._contact(contact_id)
+    async def _organization(self, organization_id: str) -> Company | None:
+        row = await self._contact(organization_id)
         if row is None:
             return None
         account = mapping(mapping(row).get("account"))
@@ -171,13 +129,6 @@ class FrontClient:
             reread=True,
         )
 
-    async def _found(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """Read a record; None when Front has none, which only a token that Front knows can be told."""
-        row = await self._api.get(path, query)
-        if row is None and await self._memory.get("me", lambda: self._api.get("me")) is None:
-            raise HelpdeskUnavailable("there is no Front API at this address: check FRONT_API_URL")
-        return row
-
 
 def contact(row: Mapping[str, Json]) -> Person:
     """Read a contact, who may have no address."""
@@ -194,5 +145,5 @@ def teammate(row: Mapping[str, Json]) -> Person:
 
 def company(row: Mapping[str, Json]) -> Company:
     """Read an account; without one, a company of which nothing is known."""
-    domains = tuple(domain.lower() for domain in strings(row.get("domains")) or ())
+    domains = domains_of(row.get("domains"))
     return Company(domains, external_id=text(row.get("external_id")) or None, name=text(row.get("name")) or None)

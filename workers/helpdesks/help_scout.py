@@ -11,11 +11,10 @@ Source: developer.helpscout.com mailbox-api (conversations, customers, users; 20
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Person
 from gateway.sources.help_scout_conversations import (
     SPAM,
     conversation_fields,
@@ -24,86 +23,41 @@ from gateway.sources.help_scout_conversations import (
     updated_at_ms,
 )
 from gateway.sources.reading import instant_ms, mail_address, mapping, text
-from workers.helpdesks.base import (
-    Api,
-    HelpdeskError,
-    HelpdeskMoved,
-    HelpdeskRefused,
-    HelpdeskUnavailable,
-    askable,
-)
-from workers.helpdesks.memory import Memory, one_by_one
+from workers.helpdesks.base import HelpdeskMoved, HelpdeskUnavailable
 from workers.helpdesks.oauth import ClientCredentials
+from workers.helpdesks.records import RecordClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     import httpx
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
 
 
-class HelpScoutClient:
-    """
-    Look-ups of one Help Scout connection.
+class HelpScoutClient(RecordClient):
+    """Look-ups of one Help Scout connection; of the credentials `user` is the app's id, `secret` its secret."""
 
-    Args:
-        access: address and credentials; `user` is the app's id, `secret` its secret.
-        transport: instead of the network, in tests.
-        monotonic, clock: seconds of a clock that never steps, and Unix seconds.
-    """
+    name = "Help Scout"
+    question = ("users/me", None)
+    credentials = "the app: check HELP_SCOUT_API_CLIENT_ID and HELP_SCOUT_API_CLIENT_SECRET"
+    address = "HELP_SCOUT_API_URL"
 
-    at_once = 20
+    def _auth(self) -> httpx.Auth:
+        access = self._access
+        token_url = f"{access.base_url}/oauth2/token"
+        return ClientCredentials(token_url, access.user, access.secret, monotonic=self._monotonic)
 
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._access = access
-        auth = ClientCredentials(f"{access.base_url}/oauth2/token", access.user, access.secret, monotonic=monotonic)
-        self._api = Api(access.base_url, auth=auth, transport=transport)
-        self._memory = Memory(monotonic)
-        self._clock = clock
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
-
-    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
-        """Look up customers; agents come with their address in every conversation."""
-        return await one_by_one(ids, askable(ids), self._customer)
-
-    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
-        """Give no company: Help Scout has neither their domains nor an external id."""
-        return dict.fromkeys(ids)
-
-    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
-        """Read conversations anew. Spam, and one that is deleted or merged away, becomes the change that says so."""
-        return await one_by_one(ids, askable(ids), self._ticket)
-
-    async def probe(self) -> str | None:
-        """Ask who we are."""
-        try:
-            me = await self._api.get("users/me")
-        except HelpdeskRefused as error:
-            return (
-                "Help Scout refuses the app: check HELP_SCOUT_API_CLIENT_ID and HELP_SCOUT_API_CLIENT_SECRET. "
-                f"Help Scout says: {error}"
-            )
-        except HelpdeskError as error:
-            return f"Help Scout does not answer: {error}"
-        return None if isinstance(me, dict) else "There is no Help Scout API at this address: check HELP_SCOUT_API_URL."
-
-    async def _customer(self, customer_id: str) -> Person | None:
-        row = await self._found(f"customers/{customer_id}")
+    async def _user(self, user_id: str) -> Person | None:
+        """Look up a customer; agents come with their address in every conversation."""
+        row = await self._found(f"customers/{user_id}")
         return None if row is None else customer(mapping(row))
 
+    async def _organization(self, organization_id: str) -> None:
+        """Give no company: Help Scout has neither their domains nor an external id."""
+
     async def _ticket(self, ticket_id: str) -> Change | None:
+        """Read a conversation. Spam, and one that is deleted or merged away, becomes the change that says so."""
         try:
             row = await self._found(f"conversations/{ticket_id}", {"embed": "threads"})
         except HelpdeskMoved as error:
@@ -129,13 +83,6 @@ class HelpScoutClient:
             complete=True,
             reread=True,
         )
-
-    async def _found(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        """Read a record; None when Help Scout has none, which only an app that it knows can be told."""
-        row = await self._api.get(path, query)
-        if row is None and await self._memory.get("me", lambda: self._api.get("users/me")) is None:
-            raise HelpdeskUnavailable("there is no Help Scout API at this address: check HELP_SCOUT_API_URL")
-        return row
 
 
 def customer(row: Mapping[str, Json]) -> Person:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.reading import instant_ms, mail_address, mapping, plain_text, text, word
 from workers.helpdesks.base import (
     Api,
@@ -30,6 +30,7 @@ from workers.helpdesks.base import (
     rows_of,
 )
 from workers.helpdesks.memory import Memory
+from workers.helpdesks.records import by_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 BATCH_MAX: Final = 100
 HISTORY_BATCH_MAX: Final = 50
@@ -121,28 +122,11 @@ class HubSpotClient:
 
     async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
         """Look up companies; HubSpot has no external id of one."""
-        found: dict[str, Company | None] = dict.fromkeys(ids)
-        done: dict[str, Company | None] = {}
-        for group in chunks(askable(ids), BATCH_MAX):
-            try:
-                rows = await self._batch("companies", group, COMPANY)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-            done.update({one: company(rows[one]) if one in rows else None for one in group})
-        return found | done
+        return await by_group(ids, askable(ids), BATCH_MAX, self._companies)
 
     async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
         """Read tickets anew; one in the recycling bin becomes the change that says so."""
-        found: dict[str, Change | None] = dict.fromkeys(ids)
-        done: dict[str, Change | None] = {}
-        for group in chunks(askable(ids), HISTORY_BATCH_MAX):
-            try:
-                done.update(await self._tickets(group))
-            except HelpdeskError as error:
-                error.found = done
-                raise
-        return found | done
+        return await by_group(ids, askable(ids), HISTORY_BATCH_MAX, self._tickets)
 
     async def probe(self) -> str | None:
         """Ask for one of everything that look-ups read, since each takes a scope of its own."""
@@ -159,7 +143,10 @@ class HubSpotClient:
             return f"HubSpot refuses or does not answer: check HUBSPOT_API_TOKEN. HubSpot says: {error}"
         return f"The token lacks the scopes {', '.join(missing)}: add them to the private app." if missing else None
 
-    async def _tickets(self, group: Sequence[str]) -> dict[str, Change | None]:
+    async def _companies(self, group: Sequence[str]) -> dict[str, Company]:
+        return {one: company(row) for one, row in (await self._batch("companies", group, COMPANY)).items()}
+
+    async def _tickets(self, group: Sequence[str]) -> dict[str, Change]:
         read_at_us = int(self._clock() * 1_000_000)
         rows = await self._batch("tickets", group, TICKET, history=(STAGE,))
         alive = [one for one in group if one in rows]
@@ -169,13 +156,13 @@ class HubSpotClient:
         site = await self._site() if alive else ""
         contacts = await self._associated("contacts", alive)
         companies = await self._associated("companies", alive)
-        read: dict[str, Change | None] = {one: deletion(binned[one], self._access) for one in gone if one in binned}
+        read = {one: deletion(binned[one], self._access) for one in gone if one in binned}
         for one in alive:
             refs = {"requester_id": contacts.get(one), "organization_id": companies.get(one)}
             change = snapshot(rows[one], self._access, refs, labels, site)
             # Associations may change without the ticket's own time: of two readings the later one holds.
             read[one] = replace(change, event_at_us=read_at_us)
-        return dict.fromkeys(group) | read
+        return read
 
     async def _batch(
         self,

@@ -11,13 +11,12 @@ facts of Intercom §5.
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.base import Connection
 from gateway.sources.intercom_items import OF_ADMIN, OF_CONTACT, conversation_item, item_change, ticket_item
 from gateway.sources.reading import identifier, mail_address, mapping, text
@@ -30,8 +29,10 @@ from workers.helpdesks.base import (
     chunks,
     plain_ids,
     rows_of,
+    website_domain,
 )
-from workers.helpdesks.memory import Memory, one_by_one
+from workers.helpdesks.memory import Memory
+from workers.helpdesks.records import one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +40,12 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.core.change import Change, Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 VERSION: Final = {"intercom-version": "2.11"}
 SEARCH_MAX: Final = 50
 BUSY_S: Final = 10.0
 """Calls are given out in slices of ten seconds."""
-
-_WEBSITE: Final = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,63})(?::[0-9]{1,5})?(?:[/?#].*)?")
 
 
 class IntercomClient:
@@ -189,9 +188,9 @@ def company(row: Mapping[str, Json]) -> Company:
 
     Wire: `{"id": "6a0c31", "company_id": "acct-3107", "name": "Quill Harbor", "website": "https://www.mill.example"}`.
     """
-    website = _WEBSITE.fullmatch((text(row.get("website")) or "").lower())
+    domain = website_domain(row.get("website"))
     return Company(
-        (website[1],) if website else (),
+        (domain,) if domain else (),
         external_id=text(row.get("company_id")) or None,
         name=text(row.get("name")) or None,
     )

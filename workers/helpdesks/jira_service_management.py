@@ -19,21 +19,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.jira_issue import issue_fields, issue_link, issue_refs
-from gateway.sources.reading import identifier, instant_ms, mail_address, mapping, strings, text
+from gateway.sources.reading import identifier, instant_ms, mail_address, mapping, text
 from workers.helpdesks.base import (
     Api,
     Bearer,
     HelpdeskError,
     HelpdeskUnavailable,
     askable,
-    chunks,
+    domains_of,
     plain_ids,
     record_id,
     rows_of,
 )
-from workers.helpdesks.memory import Memory, one_by_one
+from workers.helpdesks.memory import Memory
+from workers.helpdesks.records import by_group, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 ISSUES_MAX: Final = 100
 USERS_MAX: Final = 90
@@ -95,15 +96,7 @@ class JiraClient:
 
     async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
         """Look up users by account; who shows no address is a person without one."""
-        found: dict[str, Person | None] = dict.fromkeys(ids)
-        done: dict[str, Person | None] = {}
-        for group in chunks(plain_ids(ids), USERS_MAX):
-            try:
-                done.update(await self._users(group))
-            except HelpdeskError as error:
-                error.found = done
-                raise
-        return found | done
+        return await by_group(ids, plain_ids(ids), USERS_MAX, self._users)
 
     async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
         """Look up what is noted on organizations; nothing noted is an empty company."""
@@ -111,16 +104,7 @@ class JiraClient:
 
     async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
         """Read issues anew. Jira does not tell one that is gone from one that may not be seen."""
-        found: dict[str, Change | None] = dict.fromkeys(ids)
-        done: dict[str, Change | None] = {}
-        for group in chunks(askable(ids), ISSUES_MAX):
-            try:
-                rows = await self._issues(group)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-            done.update({one: snapshot(rows[one], self._access) if one in rows else None for one in group})
-        return found | done
+        return await by_group(ids, askable(ids), ISSUES_MAX, self._tickets)
 
     async def probe(self) -> str | None:
         """Ask who we are."""
@@ -134,10 +118,10 @@ class JiraClient:
         query: dict[str, str | list[str]] = {"accountId": list(group), "maxResults": str(USERS_MAX)}
         answer = await self._api.get("rest/api/3/user/bulk", query)
         if answer is None and await self._is_ours():
-            return dict.fromkeys(group)
+            return {}
         listed = rows_of(answer, "values", "rest/api/3/user/bulk")
         rows = {account: row for row in listed if (account := identifier(row.get("accountId")))}
-        found: dict[str, Person | None] = dict.fromkeys(group)
+        found: dict[str, Person | None] = {}
         for one in group:
             if one in rows:
                 shown = person(rows[one])
@@ -155,6 +139,9 @@ class JiraClient:
             return None
         reporter = mapping(mapping(await self._api.get(f"rest/servicedeskapi/request/{issue}")).get("reporter"))
         return person(reporter) if reporter.get("accountId") == account else None
+
+    async def _tickets(self, group: Sequence[str]) -> dict[str, Change]:
+        return {one: snapshot(row, self._access) for one, row in (await self._issues(group)).items()}
 
     async def _issues(self, group: Sequence[str]) -> dict[str, Mapping[str, Json]]:
         fields = [*FIELDS, *await self._organizations_field()]
@@ -199,8 +186,7 @@ def person(row: Mapping[str, Json]) -> Person:
 
 def company(noted: Mapping[str, Json]) -> Company:
     """Read what is noted on an organization."""
-    domains = tuple(domain.lower() for domain in strings(noted.get("domains")) or ())
-    return Company(domains, external_id=text(noted.get("externalId")) or None)
+    return Company(domains_of(noted.get("domains")), external_id=text(noted.get("externalId")) or None)
 
 
 def snapshot(row: Mapping[str, Json], access: HelpdeskAccess) -> Change:

@@ -10,102 +10,58 @@ Source: developer.kustomer.com api (conversations, customers, companies, users, 
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.kustomer import fields_of, refs_of
 from gateway.sources.reading import identifier, instant_ms, mail_address, mapping, text
-from workers.helpdesks.base import Api, Bearer, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
-from workers.helpdesks.memory import Memory, one_by_one
+from workers.helpdesks.base import HelpdeskRefused
+from workers.helpdesks.records import RecordClient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
-
-T = TypeVar("T")
 
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,64}")
 """Ids are 24 hex digits; nothing that could name another path is asked for."""
 
 
-class KustomerClient:
-    """
-    Look-ups of one Kustomer connection.
+class KustomerClient(RecordClient):
+    """Look-ups of one Kustomer connection; the credentials' `secret` is an API key."""
 
-    Args:
-        access: address and credentials; `secret` is an API key.
-        transport: instead of the network, in tests.
-        monotonic: seconds of a clock that never steps.
-    """
+    name = "Kustomer"
+    question = ("customers", {"pageSize": "1"})
+    credentials = "the key: check KUSTOMER_API_TOKEN and its roles"
+    address = "KUSTOMER_DOMAIN"
 
-    at_once = 20
-
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._access = access
-        self._api = Api(access.base_url, auth=Bearer(access.secret), transport=transport)
-        self._memory = Memory(monotonic)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
-
-    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
-        """Look up customers, and agents."""
-        return await self._each(ids, self._user)
-
-    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
-        """Look up the companies of customers; a customer without one has an empty one."""
-        return await self._each(ids, self._organization)
-
-    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
-        """Read conversations anew, with the names of their tags."""
-        return await self._each(ids, self._ticket)
-
-    async def probe(self) -> str | None:
-        """Ask for one customer, any."""
-        try:
-            answer = await self._api.get("customers", {"pageSize": "1"})
-        except HelpdeskRefused as error:
-            return f"Kustomer refuses the key: check KUSTOMER_API_TOKEN and its roles. Kustomer says: {error}"
-        except HelpdeskError as error:
-            return f"Kustomer does not answer: {error}"
-        return None if isinstance(answer, dict) else "There is no Kustomer API at this address: check KUSTOMER_DOMAIN."
-
-    async def _each(self, ids: Sequence[str], ask: Callable[[str], Awaitable[T | None]]) -> dict[str, T | None]:
-        return await one_by_one(ids, [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)], ask)
+    def _askable(self, ids: Sequence[str]) -> list[str]:
+        return [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
 
     async def _user(self, user_id: str) -> Person | None:
+        """Look up a customer, or an agent."""
         row = await self._customer(user_id)
         if row is None:
-            row = await self._memory.get(f"user {user_id}", partial(self._record, "users", user_id))
+            row = await self._memory.get(f"user {user_id}", partial(self._record, f"users/{user_id}"))
         return None if row is None and await self._is_ours() else person(mapping(row))
 
-    async def _organization(self, customer_id: str) -> Company | None:
-        row = await self._customer(customer_id)
+    async def _organization(self, organization_id: str) -> Company | None:
+        """Look up the company of a customer; a customer without one has an empty one."""
+        row = await self._customer(organization_id)
         if row is None and await self._is_ours():
             return None
         named = mapping(mapping(mapping(mapping(row).get("relationships")).get("company")).get("data")).get("id")
         company_id = identifier(named)
         if company_id is None or not _ID.fullmatch(company_id):
             return Company()
-        found = await self._memory.get(f"company {company_id}", partial(self._record, "companies", company_id))
+        found = await self._memory.get(f"company {company_id}", partial(self._record, f"companies/{company_id}"))
         return company(mapping(found))
 
-    async def _ticket(self, conversation_id: str) -> Change | None:
-        row = await self._record("conversations", conversation_id)
+    async def _ticket(self, ticket_id: str) -> Change | None:
+        """Read a conversation, with the names of its tags."""
+        row = await self._record(f"conversations/{ticket_id}")
         if row is None and await self._is_ours():
             return None
         row, shown = mapping(row), mapping(mapping(row).get("attributes"))
@@ -114,9 +70,9 @@ class KustomerClient:
         if not gone:
             fields = fields_of(shown) | await self._tags(shown.get("tags"))
             if self._access.site:
-                fields["url"] = f"https://{self._access.site}/app/conversations/{conversation_id}"
+                fields["url"] = f"https://{self._access.site}/app/conversations/{ticket_id}"
         return Change(
-            ticket=self._access.prefix + conversation_id,
+            ticket=self._access.prefix + ticket_id,
             connection=self._access.connection,
             fields=fields,
             refs={} if gone else refs_of(shown, mapping(row.get("relationships"))),
@@ -135,7 +91,7 @@ class KustomerClient:
             if tag_id is None or not _ID.fullmatch(tag_id):
                 return {}
             try:
-                row = await self._memory.get(f"tag {tag_id}", partial(self._record, "tags", tag_id))
+                row = await self._memory.get(f"tag {tag_id}", partial(self._record, f"tags/{tag_id}"))
             except HelpdeskRefused:  # reading tags takes a role of its own
                 return {}
             if name := text(mapping(mapping(row).get("attributes")).get("name")):
@@ -143,23 +99,7 @@ class KustomerClient:
         return {"tags": list(dict.fromkeys(names))} if isinstance(ids, list) else {}
 
     async def _customer(self, customer_id: str) -> Json:
-        return await self._memory.get(f"customer {customer_id}", partial(self._record, "customers", customer_id))
-
-    async def _record(self, kind: str, record_id: str) -> Json:
-        """Read one record; the answer must be the one that was asked for."""
-        answer = await self._api.get(f"{kind}/{record_id}")
-        if answer is None:
-            return None
-        row = mapping(answer).get("data")
-        if not isinstance(row, dict) or identifier(row.get("id")) != record_id:
-            raise HelpdeskUnavailable(f"{kind}/{record_id} answers no record of that id")
-        return row
-
-    async def _is_ours(self) -> bool:
-        """Prove once in a while that address and key are right: a wrong address answers 404 to everything."""
-        if await self._memory.get("ours", lambda: self._api.get("customers", {"pageSize": "1"})) is None:
-            raise HelpdeskUnavailable("there is no Kustomer API at this address: check KUSTOMER_DOMAIN")
-        return True
+        return await self._memory.get(f"customer {customer_id}", partial(self._record, f"customers/{customer_id}"))
 
 
 def person(row: Mapping[str, Json]) -> Person:

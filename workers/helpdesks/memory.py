@@ -1,5 +1,5 @@
 """
-What clients of helpdesks without batch calls share: one record a call, and an answer is remembered for a while.
+Answers that are remembered for a while.
 
 The process's own memory stands before the cache in Redis, which holds people and companies only: agents, tags, status
 names and the proof that the address is right are asked for once in half an hour.
@@ -8,16 +8,12 @@ names and the proof that the address is right are asked for once in half an hour
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
-
-from workers.helpdesks.base import HelpdeskError
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from gateway.core.change import Json
-
-T = TypeVar("T")
 
 REMEMBER_S: Final = 1800.0
 REMEMBER_MAX: Final = 10_000
@@ -50,25 +46,3 @@ class Memory:
                 self._held.clear()
             self._held[key] = (now_s, answer)
         return answer
-
-
-async def one_by_one(
-    ids: Sequence[str], asked: Sequence[str], ask: Callable[[str], Awaitable[T | None]]
-) -> dict[str, T | None]:
-    """
-    Ask for each record by itself.
-
-    Args:
-        ids: as they were wanted; each becomes a key of the answer.
-        asked: those of them that a record can have.
-    Raises:
-        HelpdeskError: `found` holds what was read before.
-    """
-    done: dict[str, T | None] = {}
-    for one in asked:
-        try:
-            done[one] = await ask(one)
-        except HelpdeskError as error:
-            error.found = done
-            raise
-    return dict.fromkeys(ids) | done

@@ -10,11 +10,10 @@ Source: docs.usepylon.com API reference (issues, accounts, contacts), documented
 from __future__ import annotations
 
 import re
-import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.reading import (
     UNKNOWN,
     html_to_text,
@@ -27,107 +26,48 @@ from gateway.sources.reading import (
     text,
     word,
 )
-from workers.helpdesks.base import Api, Bearer, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
+from workers.helpdesks.base import domains_of
+from workers.helpdesks.records import RecordClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Mapping, Sequence
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
-T = TypeVar("T")
-
-REMEMBER_S: Final = 1800.0
 NO_ISSUES: Final = {"start_time": "2020-01-01T00:00:00Z", "end_time": "2020-01-01T00:00:01Z"}
 """A window that is as good as empty: asked only to see whether address and token are right."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class PylonClient:
-    """
-    Look-ups of one Pylon connection.
-
-    Args:
-        access: address and credentials; `secret` is the API token.
-        transport: instead of the network, in tests.
-        monotonic: seconds of a clock that never steps.
-    """
+class PylonClient(RecordClient):
+    """Look-ups of one Pylon connection; the credentials' `secret` is the API token."""
 
     at_once = 10
 
-    def __init__(
-        self,
-        access: HelpdeskAccess,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._access = access
-        self._api = Api(access.base_url, auth=Bearer(access.secret), transport=transport)
-        self._monotonic = monotonic
-        self._proved_until_s = float("-inf")
+    name = "Pylon"
+    question = ("issues", NO_ISSUES)
+    credentials = "the token: check PYLON_API_TOKEN"
+    address = "PYLON_API_URL"
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._api.aclose()
+    def _askable(self, ids: Sequence[str]) -> list[str]:
+        return [one for one in dict.fromkeys(ids) if _ID.fullmatch(one)]
 
-    async def users(self, ids: Sequence[str]) -> dict[str, Person | None]:
-        """Look up contacts, who may have no address."""
-        return await self._each("contacts", ids, person)
+    async def _user(self, user_id: str) -> Person | None:
+        """Look up a contact, who may have no address."""
+        row = await self._record(f"contacts/{user_id}")
+        return None if row is None and await self._is_ours() else person(mapping(row))
 
-    async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
-        """Look up accounts."""
-        return await self._each("accounts", ids, company)
+    async def _organization(self, organization_id: str) -> Company | None:
+        """Look up an account."""
+        row = await self._record(f"accounts/{organization_id}")
+        return None if row is None and await self._is_ours() else company(mapping(row))
 
-    async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
-        """Read issues anew."""
-        return await self._each("issues", ids, lambda row: snapshot(row, self._access))
-
-    async def probe(self) -> str | None:
-        """Ask for the issues of one second."""
-        try:
-            answer = await self._api.get("issues", NO_ISSUES)
-        except HelpdeskRefused as error:
-            return f"Pylon refuses the token: check PYLON_API_TOKEN. Pylon says: {error}"
-        except HelpdeskError as error:
-            return f"Pylon does not answer: {error}"
-        return None if isinstance(answer, dict) else "There is no Pylon API at this address: check PYLON_API_URL."
-
-    async def _each(
-        self, kind: str, ids: Sequence[str], read: Callable[[Mapping[str, Json]], T]
-    ) -> dict[str, T | None]:
-        found: dict[str, T | None] = dict.fromkeys(ids)
-        done: dict[str, T | None] = {}
-        for one in filter(_ID.fullmatch, found):
-            try:
-                row = await self._record(kind, one)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-            done[one] = None if row is None else read(row)
-        return found | done
-
-    async def _record(self, kind: str, record: str) -> Mapping[str, Json] | None:
-        answer = await self._api.get(f"{kind}/{record}")
-        if answer is None:
-            await self._prove()
-            return None
-        row = mapping(mapping(answer).get("data"))
-        if identifier(row.get("id")) != record:
-            raise HelpdeskUnavailable(f"{kind}/{record} answers no record of that id")
-        return row
-
-    async def _prove(self) -> None:
-        """Prove once in a while that the address is right: a wrong one answers 404 to everything."""
-        now_s = self._monotonic()
-        if now_s < self._proved_until_s:
-            return
-        if await self._api.get("issues", NO_ISSUES) is None:
-            raise HelpdeskUnavailable("there is no Pylon API at this address: check PYLON_API_URL")
-        self._proved_until_s = now_s + REMEMBER_S
+    async def _ticket(self, ticket_id: str) -> Change | None:
+        """Read an issue."""
+        row = await self._record(f"issues/{ticket_id}")
+        return None if row is None and await self._is_ours() else snapshot(mapping(row), self._access)
 
 
 def person(row: Mapping[str, Json]) -> Person:
@@ -137,8 +77,7 @@ def person(row: Mapping[str, Json]) -> Person:
 
 def company(row: Mapping[str, Json]) -> Company:
     """Read an account."""
-    domains = tuple(domain.lower() for domain in strings(row.get("domains")) or ())
-    return Company(domains, name=text(row.get("name")) or None)
+    return Company(domains_of(row.get("domains")), name=text(row.get("name")) or None)
 
 
 def snapshot(row: Mapping[str, Json], access: HelpdeskAccess) -> Change:

@@ -11,11 +11,10 @@ documented); facts of Salesforce §4, §5.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.reading import instant_ms, mail_address, mapping, text
 from gateway.sources.salesforce_cases import case_fields, case_refs, link, widened
 from workers.helpdesks.base import (
@@ -24,9 +23,10 @@ from workers.helpdesks.base import (
     HelpdeskError,
     HelpdeskRefused,
     HelpdeskUnavailable,
-    chunks,
+    website_domain,
 )
 from workers.helpdesks.oauth import ClientCredentials
+from workers.helpdesks.records import by_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.core.change import Json
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ CASE: Final = (
     "SuppliedEmail, SuppliedName, CreatedDate, LastModifiedDate, SystemModstamp, "
     "Contact.Email, Contact.Name, Account.Website, Owner.Email"
 )
-_HOST: Final = re.compile(r"(?:https?://)?(?:www\.)?((?:[a-z0-9-]{1,63}\.)+[a-z]{2,24})(?::[0-9]{1,5})?(?:[/?#].*)?")
 
 
 class SalesforceClient:
@@ -89,12 +88,11 @@ class SalesforceClient:
 
     async def organizations(self, ids: Sequence[str]) -> dict[str, Company | None]:
         """Look up accounts; their web site is their domain."""
-        return dict.fromkeys(ids) | await self._select(ACCOUNT, "Account", ids, company)
+        return await self._select(ACCOUNT, "Account", ids, company)
 
     async def tickets(self, ids: Sequence[str]) -> dict[str, Change | None]:
         """Read Cases anew, with contact, account and owner. One in the recycle bin becomes the change that says so."""
-        read = await self._select(CASE, "Case", ids, lambda row: snapshot(row, self._access), resource="queryAll")
-        return dict.fromkeys(ids) | read
+        return await self._select(CASE, "Case", ids, lambda row: snapshot(row, self._access), resource="queryAll")
 
     async def probe(self) -> str | None:
         """Ask for one Case."""
@@ -122,18 +120,14 @@ class SalesforceClient:
     ) -> dict[str, T | None]:
         """Ask in groups. Ids are letters and digits only, so that none can say anything else in a query."""
         long = {one: found for one in dict.fromkeys(ids) if (found := widened(one))}
-        done: dict[str, T | None] = {}
-        for group in chunks(list(long), IDS_MAX):
+
+        async def ask(group: Sequence[str]) -> dict[str, T]:
             listed = ",".join(f"'{long[one]}'" for one in group)
-            try:
-                soql = f"SELECT {fields} FROM {kind} WHERE Id IN ({listed})"  # noqa: S608  ids that `widened` let through
-                answer = await self._query(resource, soql)
-                rows = _records(answer, kind)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-            done.update({one: read(rows[long[one]]) if long[one] in rows else None for one in group})
-        return done
+            soql = f"SELECT {fields} FROM {kind} WHERE Id IN ({listed})"  # noqa: S608  ids that `widened` let through
+            rows = _records(await self._query(resource, soql), kind)
+            return {one: read(rows[long[one]]) for one in group if long[one] in rows}
+
+        return await by_group(ids, list(long), IDS_MAX, ask)
 
     async def _query(self, resource: str, soql: str) -> Json:
         try:
@@ -163,8 +157,8 @@ def company(row: Mapping[str, Json]) -> Company:
 
 def domains(website: Json) -> list[str]:
     """Give the host of a web site, as people type it; nothing when there is none."""
-    found = _HOST.fullmatch(website.strip().lower()) if isinstance(website, str) else None
-    return [found[1]] if found else []
+    found = website_domain(website)
+    return [found] if found else []
 
 
 def snapshot(row: Mapping[str, Json], access: HelpdeskAccess) -> Change:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.core.change import Change
-from gateway.core.ticket import Company, Person
+from gateway.core.lookups import Company, Person
 from gateway.sources.reading import instant_ms, mail_address, plain_text, strings, text, word
-from workers.helpdesks.base import Api, HelpdeskError, HelpdeskUnavailable, askable, chunks, record_id
+from workers.helpdesks.base import Api, HelpdeskError, HelpdeskUnavailable, askable, domains_of, record_id
+from workers.helpdesks.records import by_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway.core.change import Json, Life
-    from workers.settings import HelpdeskAccess
+    from workers.access import HelpdeskAccess
 
 T = TypeVar("T")
 
@@ -81,16 +82,11 @@ class ZendeskClient:
         self, kind: str, ids: Sequence[str], read: Callable[[Mapping[str, Json]], T]
     ) -> dict[str, T | None]:
         """Ask in groups of at most 100. A record that the answer leaves out does not exist."""
-        found: dict[str, T | None] = dict.fromkeys(ids)
-        done: dict[str, T | None] = {}
-        for group in chunks(askable(ids), SHOW_MANY_MAX):
-            try:
-                rows = await self._group(kind, group)
-            except HelpdeskError as error:
-                error.found = done
-                raise
-            done.update({one: read(rows[one]) if one in rows else None for one in group})
-        return found | done
+
+        async def ask(group: Sequence[str]) -> dict[str, T]:
+            return {one: read(row) for one, row in (await self._group(kind, group)).items()}
+
+        return await by_group(ids, askable(ids), SHOW_MANY_MAX, ask)
 
     async def _group(self, kind: str, group: Sequence[str]) -> dict[str, Mapping[str, Json]]:
         answer = await self._api.get(f"{kind}/show_many", {"ids": ",".join(group)})
@@ -112,7 +108,7 @@ def person(row: Mapping[str, Json]) -> Person:
 
 def company(row: Mapping[str, Json]) -> Company:
     """Read an organization."""
-    domains = tuple(domain.lower() for domain in strings(row.get("domain_names")) or ())
+    domains = domains_of(row.get("domain_names"))
     return Company(domains, external_id=text(row.get("external_id")) or None, name=text(row.get("name")) or None)
 
 
