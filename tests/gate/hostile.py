@@ -8,6 +8,7 @@ says of it. Every value that a stranger chooses carries a canary, which may appe
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from dataclasses import replace
@@ -17,7 +18,6 @@ from gateway.sources import SOURCES
 from tests.gate.targets import BLANKS, Shot, Target, wire
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Iterator
 
     from gateway.sources.base import Request
@@ -58,11 +58,18 @@ class Attacker:
         }
 
     def shots(self, count: int) -> Iterator[Shot]:
-        """Make `count` shots; in every hundred each kind has its share, so that none is left to luck."""
+        """
+        Make `count` shots; in every hundred each kind has its share, so that none is left to luck.
+
+        Each shot draws from a luck of its own: a signature made a second later looks different, so breaking it may use up
+        more luck or less, and must not change the shots behind it.
+        """
         hundred = [maker for share, maker in self._kinds.values() for _ in range(share)]
+        order = random.Random(self.luck.getrandbits(64))
         while count > 0:
-            self.luck.shuffle(hundred)
+            order.shuffle(hundred)
             for maker in hundred[:count]:
+                self.luck = random.Random(order.getrandbits(64))
                 yield maker()
             count -= len(hundred)
 

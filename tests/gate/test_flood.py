@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from tests.gate.hostile import Attacker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.gate.targets import Shot
 
 
 @pytest.mark.e2e
@@ -48,6 +51,14 @@ def test_every_source_is_attacked_in_every_way_that_its_proofs_allow() -> None:
     assert len(kinds) == 12
 
 
-def test_the_same_seed_makes_the_same_kinds_of_requests() -> None:
-    kinds = [[shot.kind for shot in Attacker(random.Random(5)).shots(200)] for _ in range(2)]
-    assert kinds[0] == kinds[1]
+def test_the_same_seed_makes_the_same_requests_but_for_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shots(now_s: float) -> list[Shot]:
+        monkeypatch.setattr(time, "time", lambda: now_s)
+        return list(Attacker(random.Random(5)).shots(2_000))
+
+    first, later = shots(1_800_000_000.0), shots(1_800_012_345.6)
+    assert shots(1_800_000_000.0) == first
+    assert [(shot.kind, shot.authentic, shot.signed, shot.alone) for shot in later] == [
+        (shot.kind, shot.authentic, shot.signed, shot.alone) for shot in first
+    ]
+    assert later != first, "the time of day must stand in what is signed"
