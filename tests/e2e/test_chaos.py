@@ -62,7 +62,7 @@ def join_now(redis_url: str) -> None:
 
 def test_after_an_outage_everything_leaves_oldest_first_and_newcomers_are_not_starved() -> None:
     words = ["--events", "6000", "--tickets", "600", "--seed", "3", "--rate", "3000", "--batch-items", "20"]
-    words += ["--calm-tickets", "150", "--new-per-s", "20", "--drain-minutes", "1"]
+    words += ["--calm-tickets", "150", "--new-per-s", "20", "--drain-minutes", "3"]
     result = outage.run(outage.arguments(words), compact=join_now)
     assert result["violations"] == []
     assert result["settled_times"] <= outage.MEMORY_TIMES
