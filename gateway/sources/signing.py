@@ -253,9 +253,12 @@ def iso_s(value: str) -> float:
     return at_s + float(f"0.{fraction or 0}")
 
 
+@lru_cache(maxsize=256)
 def timestamp_s(value: str) -> float:
     """
     Read a timestamp that a vendor writes as ISO 8601 or as Unix seconds (Zendesk does both).
+
+    Kept, since whatever is signed within one second shows the same one.
 
     Raises:
         VerificationError: `bad_timestamp`.

@@ -79,7 +79,7 @@ class ZendeskSource(Ordinary):
     def delivery_id(self, request: Request, payload: Json) -> str | None:
         """An event's signed `id`; a trigger has only the invocation's, stable over the retries of one."""
         if _is_event(payload):
-            return identifier(mapping(payload).get("id"))
+            return identifier(payload.get("id"))
         return identifier(request.header(INVOCATION))
 
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:  # noqa: ARG002
