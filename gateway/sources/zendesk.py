@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import UnreadablePayload, VerificationError
 from gateway.sources.base import Normalized
 from gateway.sources.ordinary import Ordinary, weakness
-from gateway.sources.reading import identifier, mapping
+from gateway.sources.reading import identifier
 from gateway.sources.signing import (
     basic_password,
     bearer,

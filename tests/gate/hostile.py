@@ -61,8 +61,8 @@ class Attacker:
         """
         Make `count` shots; in every hundred each kind has its share, so that none is left to luck.
 
-        Each shot draws from a luck of its own: a signature made a second later looks different, so breaking it may use up
-        more luck or less, and must not change the shots behind it.
+        Each shot draws from a luck of its own: a signature made a second later looks different, so breaking it may use
+        up more luck or less, and must not change the shots behind it.
         """
         hundred = [maker for share, maker in self._kinds.values() for _ in range(share)]
         order = random.Random(self.luck.getrandbits(64))
