@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
-from gateway.sources.chatwoot_conversations import account_of, conversation_change, opening
+from gateway.sources.chatwoot_conversations import CREATED, account_of, conversation_change, opening
 from gateway.sources.ordinary import Ordinary, check_account, check_shown
 from gateway.sources.reading import epoch_us, identifier, mapping
 from gateway.sources.signing import check_age, check_hmac, digest, epoch_s, keys, refuse_doubles, required
@@ -83,9 +83,7 @@ class ChatwootSource(Ordinary):
         # The signed time of sending; `verify` has read it.
         sent_us = epoch_us(request.header(TIMESTAMP), 1) if connection.auth == "signature" else None
         description = opening(kind, event, shown)
-        change = conversation_change(
-            shown, description, account, sent_us, connection, creation=kind == "conversation_created"
-        )
+        change = conversation_change(shown, description, account, sent_us, connection, creation=kind == CREATED)
         return Normalized((change,), lacks=LACKS)
 
 

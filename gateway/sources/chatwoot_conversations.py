@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.core.change import Json
     from gateway.sources.base import Connection
 
+CREATED: Final = "conversation_created"
 INCOMING: Final = ("incoming", 0)
 OPENING_MS: Final = 2_000
 """A message this soon after its conversation's first second is the one that opened it."""
@@ -40,9 +41,7 @@ OPENING_MS: Final = 2_000
 
 def account_of(event: Mapping[str, Json], shown: Mapping[str, Json]) -> Json:
     """Give the account's id: beside a message, inside one, or nowhere."""
-    messages = shown.get("messages")
-    last = mapping(messages[0]) if isinstance(messages, list) and messages else {}
-    return mapping(event.get("account")).get("id") or shown.get("account_id") or last.get("account_id")
+    return mapping(event.get("account")).get("id") or shown.get("account_id") or _inside(shown).get("account_id")
 
 
 def conversation_change(
@@ -123,16 +122,28 @@ def opening(kind: str, event: Mapping[str, Json], shown: Mapping[str, Json]) -> 
     """
     Give the text of the message that opened the conversation, if this is it: incoming, public, in its first second.
 
+    It comes as an event of its own, and inside the event of the new conversation unless another one was faster.
+
     Wire: `"message_type": "incoming", "private": false, "created_at": "2026-09-23T01:06:40.000Z"` in a message's event,
-    `"created_at": 1790125600` in a conversation.
+    `"created_at": 1790125600` in a conversation, `"messages": [{"message_type": 0, "created_at": 1790125600}]` in one.
     """
-    if kind != "message_created" or event.get("private") is not False or event.get("message_type") not in INCOMING:
+    if kind == CREATED:
+        event = _inside(shown)
+    elif kind != "message_created":
+        return None
+    content = event.get("content")
+    if not isinstance(content, str) or event.get("private") is not False or event.get("message_type") not in INCOMING:
         return None
     at_ms, began_ms = _ms(event.get("created_at")), _ms(shown.get("created_at"))
     if at_ms is None or began_ms is None or not -OPENING_MS < at_ms - began_ms < OPENING_MS:
         return None
-    content = event.get("content")
-    return plain_text(content) if isinstance(content, str) else None
+    return plain_text(content)
+
+
+def _inside(shown: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Give the message that stands in a conversation, its last one; nothing when there is none."""
+    messages = shown.get("messages")
+    return mapping(messages[0]) if isinstance(messages, list) and messages else {}
 
 
 def _ms(value: Json) -> int | None:

@@ -113,9 +113,10 @@ def _app_event(event: str, data: Mapping[str, Json], body: Mapping[str, Json], c
     own = {key: value for key, value in _flat(mapping(data.get("ticket"))).items() if key not in ("email", "name")}
     ticket = _ticket_id(first(own, "id", "display_id") if own else data.get("ticket_id"))
     row = _flat({key: value for key, value in data.items() if key in PEOPLE}) | own
-    gone = kind[1] == "Delete" or is_true(own, "deleted") or is_true(own, "spam")
+    flags = [_flag(name, own, data) for name in ("deleted", "spam")]
+    gone = kind[1] == "Delete" or True in flags
     fields = {} if gone else fields_of(row, templated=False, statuses=STATUSES[connection.source])
-    shown = kind[1] == "Create" or any(own.get(name) is False for name in ("deleted", "spam"))
+    shown = kind[1] == "Create" or False in flags
     life: Life = "deleted" if gone else "live" if shown else ""
     updated_at_ms = instant_ms(own.get("updated_at"))
     change = Change(
@@ -132,6 +133,19 @@ def _app_event(event: str, data: Mapping[str, Json], body: Mapping[str, Json], c
         thin=not fields and not gone,
     )
     return Normalized((change,))
+
+
+def _flag(name: str, ticket: Mapping[str, Json], data: Mapping[str, Json]) -> bool | None:
+    """
+    Say what a flag is now: by the change told in the ticket or beside it, else by the ticket's own; None when untold.
+
+    Wire: `"changes": {"deleted": [false, true]}`.
+    """
+    for box in (ticket, data):
+        change = mapping(box.get("changes")).get(name)
+        if isinstance(change, list) and len(change) == 2 and isinstance(change[1], bool):
+            return change[1]
+    return True if is_true(ticket, name) else False if ticket.get(name) is False else None
 
 
 def _ticket_id(value: Json | Unknown) -> str:

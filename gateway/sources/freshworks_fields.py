@@ -119,7 +119,10 @@ def fields_of(row: Mapping[str, Json], *, templated: bool, statuses: Mapping[str
     status, priority = first(row, "status_name", "status"), first(row, "priority_name", "priority")
     name = _line(first(row, "contact_name", "requester_name", "name"), templated=templated)
     if not name or name is UNKNOWN:
-        parts = [first(row, f"requester_{part}", f"requester_{part[:-4]}_name") for part in ("firstname", "lastname")]
+        parts = [
+            first(row, *(f"{who}_{part}{mark}name" for who in ("contact", "requester") for mark in ("", "_")))
+            for part in ("first", "last")
+        ]
         name = " ".join(part.strip() for part in parts if isinstance(part, str)) or name
     mails: dict[str, Json | Unknown] = {}
     for field, names in {

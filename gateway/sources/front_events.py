@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 GONE: Final = frozenset(("conversation_deleted", "trash"))
 BACK: Final = frozenset(("conversation_restored", "restore"))
+LACKS: Final = ("company",)
+"""What a whole conversation never tells; a preview is read anew, and the account with it."""
 
 
 def event_of(payload: Json) -> Mapping[str, Json]:
@@ -67,7 +69,8 @@ def event_changes(payload: Mapping[str, Json], connection: Connection) -> Normal
         raise UnreadablePayload("no_ticket_id", "The event's conversation has no id that begins with cnv_.")
     emitted_us = moment_us(event.get("emitted_at"))
     gone = [_gone(one, emitted_us, connection) for one in _merged_away(event) if one != found]
-    return Normalized((_change(found, kinds, event, emitted_us, connection), *gone))
+    change = _change(found, kinds, event, emitted_us, connection)
+    return Normalized((change, *gone), lacks=() if change.thin else LACKS)
 
 
 def _change(

@@ -87,7 +87,7 @@ class GenericSource(Ordinary):
             if kind in KINDS:
                 changes += _changes(kind, moment, data, connection)
                 ignored = "no items in data"
-            elif kind.lower().startswith("ticket."):
+            elif _about_tickets(kind.lower()):
                 raise UnreadablePayload("unknown_type", f"type {kind[:80]!r} is none of {', '.join(KINDS)}.")
             else:
                 ignored = f"type {kind[:80]!r} is about no ticket"
@@ -97,6 +97,11 @@ class GenericSource(Ordinary):
 
 
 SOURCE: Final[Source] = GenericSource()
+
+
+def _about_tickets(kind: str) -> bool:
+    """Say whether a type may be meant as one of ours. Wire: `ticket.update`, `com.acme.ticket.updated`."""
+    return kind.startswith("ticket.") or kind.endswith(tuple(f".{ours}" for ours in KINDS))
 
 
 def _envelope(payload: Json) -> Event:

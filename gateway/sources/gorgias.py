@@ -75,7 +75,7 @@ def _row(shown: Mapping[str, Json]) -> dict[str, Json]:
 def _change(shown: Mapping[str, Json], connection: Connection) -> Change:
     ticket = ticket_id(shown.get("id"), "id")
     trashed_at_ms = instant_ms(shown.get("trashed_datetime"))
-    gone = trashed_at_ms is not None or str(shown.get("spam")).strip().lower() == "true"
+    gone = _is_set(shown.get("trashed_datetime")) or str(shown.get("spam")).strip().lower() == "true"
     life: Life = "deleted" if gone else "live" if shown.get("trashed_datetime", UNKNOWN) in (None, "") else ""
     fields = {} if gone else known(_fields(shown))
     updated_at_ms, created_at_ms = instant_ms(shown.get("updated_datetime")), instant_ms(shown.get("created_datetime"))
@@ -97,10 +97,15 @@ def _change(shown: Mapping[str, Json], connection: Connection) -> Change:
     )
 
 
+def _is_set(value: Json) -> bool:
+    """Say whether a time is there, be it one that cannot be read: a template writes none as "" or `None`."""
+    return isinstance(value, str) and value.strip()[:4].isdecimal()
+
+
 def _fields(shown: Mapping[str, Json]) -> dict[str, Json | Unknown]:
     """Read a ticket; a null is known to be empty, a key that is absent is unknown."""
     person = _person(shown)
-    status = SNOOZED if instant_ms(shown.get("snooze_datetime")) is not None else word(shown.get("status"))
+    status = SNOOZED if _is_set(shown.get("snooze_datetime")) else word(shown.get("status"))
     return {
         "title": told(shown, "subject", text),
         "description": _description(shown.get("first_message")),

@@ -22,6 +22,7 @@ from gateway.sources.help_scout_conversations import (
     conversation_fields,
     conversation_refs,
     is_conversation,
+    lacks,
     linked_number,
     number_of,
     updated_at_ms,
@@ -42,7 +43,6 @@ CONVERSATION: Final = "convo."
 DELETED: Final = "convo.deleted"
 STATUS: Final = "convo.status"
 TEST: Final = "helpscout.test"
-LACKS: Final = ("company",)
 
 
 class HelpScoutSource(Ordinary):
@@ -89,8 +89,10 @@ class HelpScoutSource(Ordinary):
         if not isinstance(payload, dict):
             raise UnreadablePayload("not_a_conversation", "Expected a conversation of Help Scout as a JSON object.")
         event = _event(request)
-        if is_conversation(payload) and event != TEST:
-            return Normalized((_snapshot(payload, event, connection),), lacks=LACKS)
+        # Under another record's name, such as a chat's, only what is beyond doubt a conversation counts as one.
+        likely = event.startswith(CONVERSATION) or not event or ("subject" in payload and _number(payload))
+        if event != TEST and likely and is_conversation(payload):
+            return Normalized((_snapshot(payload, event, connection),), lacks=lacks(payload))
         if event.startswith(CONVERSATION):
             gone = event == DELETED and payload.keys() == {"id"}
             return Normalized((_notice(payload, connection, gone=gone),))
@@ -103,8 +105,12 @@ def _event(request: Request) -> str:
     return word(request.header(EVENT)) or ""
 
 
+def _number(row: Mapping[str, Json]) -> str | None:
+    return number_of(row.get("id")) or linked_number(row)
+
+
 def _ticket(row: Mapping[str, Json]) -> str:
-    found = number_of(row.get("id")) or linked_number(row)
+    found = _number(row)
     if found is None:
         raise UnreadablePayload("no_ticket_id", "The body names no conversation: id must be its number.")
     return found
@@ -118,7 +124,7 @@ def _notice(row: Mapping[str, Json], connection: Connection, *, gone: bool) -> C
 
 def _snapshot(row: Mapping[str, Json], event: str, connection: Connection) -> Change:
     ticket = _ticket(row)
-    status = row["status"]
+    status = word(row["status"])
     # Only what may have been spam comes back by being active: deletions have no time, so that any dated statement on
     # the conversation's existence would outweigh all of them.
     life: Life = "deleted" if status == SPAM else "live" if (event, status) == (STATUS, "active") else ""
@@ -135,8 +141,8 @@ def _snapshot(row: Mapping[str, Json], event: str, connection: Connection) -> Ch
         life=life,
         creation=event == "convo.created" and at_ms is not None and at_ms == created_at_ms,
         complete="title" in fields and ("email" in fields or "requester_id" in refs),
-        # A whole conversation under the name of a deletion: whatever it is, reading it again tells.
-        thin=event == DELETED and life != "deleted",
+        # A whole conversation under the name of a deletion, or one without its subject: reading it again tells.
+        thin=life != "deleted" and (event == DELETED or "title" not in fields),
     )
 
 

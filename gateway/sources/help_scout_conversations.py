@@ -38,6 +38,9 @@ SPAM: Final = "spam"
 CUSTOMER: Final = ("primaryCustomer", "customer")
 AGENT: Final = ("assignee", "owner")
 UPDATED: Final = ("userUpdatedAt", "userModifiedAt", "modifiedAt")
+OWN: Final = ("subject", "mailboxId", "number")
+"""What only conversations have; one is enough to tell, together with a status."""
+
 UNSAID: Final = ("note", "lineitem", "forwardchild")
 """Threads that no customer sees."""
 
@@ -48,7 +51,7 @@ _API: Final = re.compile(r"https://api\.helpscout\.net/v2/conversations/([1-9][0
 
 def is_conversation(row: Mapping[str, Json]) -> bool:
     """Say whether a body is a conversation by its own words, whatever a header calls it."""
-    return row.get("status") in STATUSES and "subject" in row
+    return word(row.get("status")) in STATUSES and any(name in row for name in OWN)
 
 
 def number_of(value: Json) -> str | None:
@@ -58,10 +61,16 @@ def number_of(value: Json) -> str | None:
 
 
 def linked_number(row: Mapping[str, Json]) -> str | None:
-    """Give the conversation that a link names; it is read, never followed."""
+    """
+    Give the conversation that a link names, whatever the link is called; it is read, never followed.
+
+    Wire: not documented; `{"_links": {"self": {"href": "https://api.helpscout.net/v2/conversations/3170412"}}}` or a
+        text.
+    """
     links = mapping(row.get("_links"))
-    shown = (mapping(links.get(name)).get("href") for name in ("self", "conversation"))
-    matches = (_API.fullmatch(link) for link in (*shown, row.get("link"), row.get("url")) if isinstance(link, str))
+    shown = (links.get("self"), links.get("conversation"), *row.values())
+    texts = (mapping(link).get("href") if isinstance(link, dict) else link for link in shown)
+    matches = (_API.fullmatch(link) for link in texts if isinstance(link, str))
     return next((match[1] for match in matches if match), None)
 
 
@@ -96,6 +105,11 @@ def conversation_refs(row: Mapping[str, Json]) -> dict[str, str | None]:
     """Give the customer's id; an agent's would be a number of another kind, and comes with the address anyway."""
     customer = number_of(_one(row, CUSTOMER).get("id"))
     return {"requester_id": customer} if customer else {}
+
+
+def lacks(row: Mapping[str, Json]) -> tuple[str, ...]:
+    """Give what a conversation does not tell: the company never, the agent's address not where only an id is shown."""
+    return ("company",) if _agent(row) is not UNKNOWN or not _one(row, AGENT) else ("company", "agent_email")
 
 
 def _one(row: Mapping[str, Json], names: tuple[str, ...]) -> Mapping[str, Json]:

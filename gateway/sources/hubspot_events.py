@@ -25,6 +25,9 @@ TICKETS: Final = "0-5"
 IDENTITY: Final = ("portalId", "subscriptionId", "objectId", "propertyName", "occurredAt", "subscriptionType")
 """What makes an event the same event, since `eventId` does not."""
 
+NO_RECORD: Final = (None, "0")
+"""Ids that stand for no new record: a merge without one lets the primary ticket survive."""
+
 LIFE: Final[Mapping[str, Life]] = {
     "creation": "live",
     "restore": "live",
@@ -95,7 +98,7 @@ def _change(
 def _merge(event: Mapping[str, Json], connection: Connection) -> list[Change]:
     """Let the merged ones go, the winner too when the merge made a new record of both."""
     primary, new = event.get("primaryObjectId"), event.get("newObjectId")
-    survivor = ticket_id(primary if identifier(new) is None else new, "primaryObjectId")
+    survivor = ticket_id(primary if identifier(new) in NO_RECORD else new, "primaryObjectId")
     merged = event.get("mergedObjectIds")
     gone = [identifier(one) for one in (*(merged if isinstance(merged, list) else ()), primary)]
     left = dict.fromkeys(one for one in gone if one and one != survivor)
@@ -115,7 +118,10 @@ def _side(event: Mapping[str, Json]) -> str:
 
     Wire: `"associationType": "TICKET_TO_CONTACT", "fromObjectId": 15520347790, "toObjectId": 90114`; no `objectId`.
     """
-    kind = text(event.get("associationType")) or ""
+    start, end = event.get("fromObjectTypeId"), event.get("toObjectTypeId")
+    # Types tell more than a label, which may be the account's own.
+    if (start == TICKETS) != (end == TICKETS):
+        return "fromObjectId" if start == TICKETS else "toObjectId"
+    kind = (text(event.get("associationType")) or "").upper()
     to_ticket = kind.endswith("_TO_TICKET") and not kind.startswith("TICKET_TO_")
-    of_type = event.get("toObjectTypeId") == TICKETS and event.get("fromObjectTypeId") != TICKETS
-    return "toObjectId" if to_ticket or (of_type and not kind) else "fromObjectId"
+    return "toObjectId" if to_ticket else "fromObjectId"

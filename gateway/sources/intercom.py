@@ -124,7 +124,7 @@ def _is_ping(body: bytes) -> bool:
 def _found(item: Mapping[str, Json], topic: str) -> tuple[str, Mapping[str, Json]]:
     """Give the ticket or conversation that an item is, or that stands in it beside what was attached."""
     kind = "ticket" if topic.startswith("ticket.") else "conversation"
-    shown = item.get("type", kind)
+    shown = item.get("type") or kind
     if isinstance(shown, str) and shown in READ:
         return shown, item
     return kind, mapping(item.get(kind))

@@ -21,6 +21,7 @@ from gateway.sources.reading import (
     html_to_text,
     identifier,
     known,
+    line,
     mail_address,
     mapping,
     ms_of,
@@ -139,11 +140,10 @@ def item_change(
 
 
 def _title(shown: Mapping[str, Json], source: Mapping[str, Json]) -> str | Unknown:
-    """Give the title, else the first message's subject, which a chat does not have."""
+    """Give the title, which is plain text, else the first message's subject, which a chat does not have."""
     if "title" not in shown and "subject" not in source:
         return UNKNOWN
-    found = text(shown.get("title")) or text(source.get("subject")) or ""
-    return " ".join(html_to_text(found).split())
+    return line(shown.get("title")) or " ".join(html_to_text(text(source.get("subject")) or "").split())
 
 
 def _tags(value: Json) -> list[str] | Unknown:

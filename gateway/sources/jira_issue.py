@@ -88,15 +88,16 @@ def issue_link(issue: Mapping[str, Json], site: str | None) -> dict[str, Json]:
     key, host = issue.get("key"), issue_site(issue)
     if site:
         host = site if "." in site else f"{site}.atlassian.net"
-    if not host or host == ATLASSIAN or not isinstance(key, str) or not _KEY.fullmatch(key):
+    if not host or not isinstance(key, str) or not _KEY.fullmatch(key):
         return {}
     return {"url": f"https://{host}/browse/{key}"}
 
 
 def issue_site(issue: Mapping[str, Json]) -> str | None:
-    """Give the host that an issue's API address names; it is shown and compared, never called."""
+    """Give the site that an issue's API address names, None when it names none; it is compared, never called."""
     found = _SELF.match(address) if isinstance(address := issue.get("self"), str) else None
-    return found[1].lower() if found else None
+    host = found[1].lower() if found else None
+    return None if host == ATLASSIAN else host
 
 
 def _named(shown: Mapping[str, Json], name: str) -> str | Unknown:

@@ -15,7 +15,7 @@ from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
 from gateway.sources.ordinary import Ordinary, check_account, check_body, page
-from gateway.sources.reading import identifier, instant_ms, instant_us, mapping, ms_of, text, ticket_id, word
+from gateway.sources.reading import epoch_us, identifier, instant_us, mapping, ms_of, text, ticket_id, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,26 +75,31 @@ def _change(verb: str, event: Mapping[str, Json], connection: Connection) -> Cha
     ticket = ticket_id(data.get("id") or event.get("dataId"), "data.id")
     gone = verb.startswith("delete") or shown.get("spam") is True
     life: Life = "deleted" if gone else "live" if verb == "create" or shown.get("spam") is False else ""
-    event_at_us = instant_us(event.get("createdAt"))
-    updated_at_ms = instant_ms(shown.get("updatedAt") or shown.get("modifiedAt"))
+    event_at_us = moment_us(event.get("createdAt"))
+    updated_at_ms = ms_of(moment_us(shown.get("updatedAt") or shown.get("modifiedAt")))
     if updated_at_ms is None:
         updated_at_ms = ms_of(event_at_us)
     fields = {} if gone else fields_of(shown)
-    thin = not gone and not fields
+    thin = not gone and "status" not in fields  # every conversation has one: this is less than the conversation
     org = page(connection, "kustomerapp.com", f"app/conversations/{ticket}", event.get("orgName"))
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
-        fields=fields if thin or gone else fields | org,
+        fields=fields | org if fields else {},
         refs={} if gone else refs_of(shown, mapping(data.get("relationships"))),
         updated_at_ms=updated_at_ms,
         event_at_us=event_at_us,
-        created_at_ms=instant_ms(shown.get("createdAt")),
+        created_at_ms=ms_of(moment_us(shown.get("createdAt"))),
         life=life,
         creation=verb == "create" and not gone,
         complete="status" in fields and "createdAt" in shown,  # `name` may be absent
         thin=thin,
     )
+
+
+def moment_us(value: Json) -> int | None:
+    """Give an instant, Unix microseconds, from ISO 8601 or Unix milliseconds. Wire: `2026-10-22T01:00:43.536Z`."""
+    return instant_us(value) if isinstance(value, str) else epoch_us(value, 1000)
 
 
 def fields_of(shown: Mapping[str, Json]) -> dict[str, Json]:

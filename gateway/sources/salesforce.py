@@ -79,7 +79,7 @@ class SalesforceSource(Shown):
         for row in map(mapping, rows):
             fields = mapping(row.get("fields"))
             kind = row.get("type") or _kind(fields)
-            if not fields:
+            if not any(fields.values()):
                 ignored = "a notification without data: its record was deleted meanwhile"
             elif kind != "Case":
                 ignored = f"{str(kind)[:64] or 'a record without a type'} is no Case"

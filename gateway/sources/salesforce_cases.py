@@ -43,7 +43,8 @@ def case_change(row: Mapping[str, Json], connection: Connection) -> Change:
     ticket = _ticket(row.get("Id"))
     fields, refs = case_fields(row), case_refs(row)
     thin = not {"title", "status"} <= fields.keys()
-    updated_at_ms, created_at_ms = instant_ms(row.get("LastModifiedDate")), instant_ms(row.get("CreatedDate"))
+    modstamp, created_at_ms = row.get("SystemModstamp"), instant_ms(row.get("CreatedDate"))
+    updated_at_ms = instant_ms(row.get("LastModifiedDate") or modstamp)  # perhaps only the other one is ticked
     whole = not thin and bool(fields.get("email") or refs.get("requester_id"))
     return Change(
         ticket=connection.prefix + ticket,
@@ -52,7 +53,7 @@ def case_change(row: Mapping[str, Json], connection: Connection) -> Change:
         refs=refs,
         updated_at_ms=updated_at_ms,
         # What Salesforce itself changed moves this one only: it tells equal edits apart.
-        event_at_us=instant_us(row.get("SystemModstamp")),
+        event_at_us=instant_us(modstamp),
         created_at_ms=created_at_ms,
         creation=whole and updated_at_ms is not None and updated_at_ms == created_at_ms,
         complete=whole,

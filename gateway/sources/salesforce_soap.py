@@ -92,7 +92,8 @@ def without_session(body: bytes) -> bytes:
 
 
 def _notification(one: Element) -> dict[str, Json]:
-    record = next(one.named("sObject"), Element("sObject", nil=True))
+    # In whatever namespace: a record that was passed over would look like one that is gone.
+    record = next((child for child in one.children if child.name == "sObject"), Element("sObject", nil=True))
     # The record's own `Id` and the notification's differ by place and namespace only.
     fields = {child.name: child.value for child in record.children if not child.children}
     return {"id": one.text_of("Id"), "type": record.kind, "fields": {} if record.nil else fields}

@@ -36,16 +36,14 @@ if TYPE_CHECKING:
     from gateway.sources.base import Connection
     from gateway.sources.reading import Unknown
 
-LIFE: Final[Mapping[str, Life]] = {
-    "insert": "live",
-    "create": "live",
-    "created": "live",
-    "delete": "deleted",
-    "deleted": "deleted",
-}
+LIFE: Final[Mapping[str, Life]] = {"insert": "live", "create": "live", "delete": "deleted"}
 """The event word decides: a delete rule still carries the last state."""
 
-CREATIONS: Final = ("insert", "create", "created")
+_EVENT: Final = re.compile(
+    r"(?:(?:before|after)[ _]?|(?:incident|case|sn_customerservice_case)[._])?(insert|create|delete)(?:e?d)?"
+)
+"""How scripts write it. Wire: `"delete"`, `"deleted"`, `"after_delete"`, `"incident_deleted"`."""
+
 STATES: Final[Mapping[str, Mapping[str, str]]] = {
     "incident": {
         "1": "new",
@@ -71,7 +69,7 @@ NAME: Final = ("contact_name", "caller_name", "contactName", "callerName", "cont
 AGENT: Final = ("assigned_to_email", "assignedToEmail", "assigned_to.email")
 SECOND_US: Final = 1_000_000
 _NUMBER: Final = re.compile(r"([A-Z]{2,8})[0-9]+")
-_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _RANK: Final = re.compile(r"[0-9]{1,3} - ")
 """What stands before a priority's label. Wire: `"4 - Low"`."""
 
@@ -84,20 +82,20 @@ def record_change(shown: Mapping[str, Json], connection: Connection) -> Change:
         UnreadablePayload: `no_ticket_id`, `bad_ticket_id`.
     """
     ticket = ticket_id(_first(shown, "sysId", "sys_id"), "sysId")
-    event = word(_first(shown, "eventType", "event_type", "operation")) or ""
-    life = LIFE.get(event, "")
+    event = _EVENT.fullmatch(word(_first(shown, "eventType", "event_type", "operation", "action")) or "")
+    life = LIFE[event[1]] if event else ""
     gone = life == "deleted"
     fields = {} if gone else known(_fields(shown))
-    updated_at_ms = _utc_ms(_first(shown, "sys_updated_on", "updatedOn"))
+    updated_at_ms = _utc_ms(_stored(shown, "sys_updated_on", "updatedOn"))
     return Change(
         ticket=connection.prefix + ticket,
         connection=connection.name,
         fields=fields,
         updated_at_ms=updated_at_ms,
         event_at_us=None if updated_at_ms is None else updated_at_ms * 1000 + _within_second(shown, gone=gone),
-        created_at_ms=_utc_ms(_first(shown, "sys_created_on", "createdOn")),
+        created_at_ms=_utc_ms(_stored(shown, "sys_created_on", "createdOn")),
         life=life,
-        creation=event in CREATIONS,
+        creation=life == "live",
         complete={"title", "status", "email"} <= fields.keys(),
         thin=not gone and not fields.keys() & {"title", "status"},
     )
@@ -105,7 +103,7 @@ def record_change(shown: Mapping[str, Json], connection: Connection) -> Change:
 
 def _within_second(shown: Mapping[str, Json], *, gone: bool) -> int:
     """Give the order of an update among those of its second, µs: its count of modifications; a deletion is the last."""
-    count = text(_first(shown, "sys_mod_count")) or ""
+    count = text(_stored(shown, "sys_mod_count")) or ""
     known_count = int(count) if count.isascii() and count.isdecimal() and len(count) <= 6 else 0
     return SECOND_US - 1 if gone else min(known_count, SECOND_US - 2)
 
@@ -132,7 +130,7 @@ def _status(shown: Mapping[str, Json]) -> str | None:
     if label := word(_first(shown, "state_label", "stateLabel")):
         return label
     state = text(_first(shown, "state")) or ""
-    table = text(_first(shown, "tableName", "table_name", "sys_class_name"))
+    table = text(_stored(shown, "tableName", "table_name", "table", "sys_class_name"))
     number = _NUMBER.fullmatch(text(_first(shown, "number")) or "")
     states = STATES.get(table or (TABLES.get(number[1], "") if number else ""), {})
     if state and not state.isdecimal():
@@ -157,15 +155,28 @@ def _mail(shown: Mapping[str, Json], *names: str) -> str | Unknown:
     return UNKNOWN if found is None else mail_address(found) or ""
 
 
-def _first(shown: Mapping[str, Json], *names: str) -> Json:
+def _stored(shown: Mapping[str, Json], *names: str) -> Json:
+    """Give what `_first` gives, as the record holds it: shown times are in the zone and the format of some user."""
+    return _first(shown, *names, form="value")
+
+
+def _first(shown: Mapping[str, Json], *names: str, form: str = "display_value") -> Json:
     """
     Give the first value that says something; "" when one of the keys is there and empty; None when none is there.
 
-    Wire: a value, or both forms of it: `{"display_value": "Open", "value": "10"}`.
+    Wire: a value, or both forms of it: `{"display_value": "Open", "value": "10"}`; `"caller_id.email": "a@b.example"`
+        or `"caller_id": {"email": "a@b.example"}`.
     """
-    values = [mapping(shown[name]).get("display_value", shown[name]) for name in names if name in shown]
+    found = [value for name in names if (value := _at(shown, name)) is not UNKNOWN]
+    values = [mapping(value).get(form, value) for value in found]
     said = [value for value in values if value not in ("", None)]
     return said[0] if said else "" if values else None
+
+
+def _at(shown: Mapping[str, Json], name: str) -> Json | Unknown:
+    """Give what stands under a key, or below it where the key is a walk; UNKNOWN when nothing does."""
+    head, _, tail = name.partition(".")
+    return shown[name] if name in shown else mapping(shown.get(head)).get(tail, UNKNOWN)
 
 
 def _utc_ms(value: Json) -> int | None:

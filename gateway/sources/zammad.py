@@ -131,8 +131,8 @@ def _fields(shown: Mapping[str, Json], article: Mapping[str, Json]) -> dict[str,
 def _description(shown: Mapping[str, Json], article: Mapping[str, Json]) -> str | Unknown:
     """Give the first article's text; any other article, and one that is not plainly public, is not read."""
     ids, body = shown.get("article_ids"), article.get("body")
-    found = identifier(article.get("id"))
-    is_first = isinstance(ids, list) and found is not None and ids[:1] == [article.get("id")]
+    found = identifier(article.get("id"))  # a template may write ids as texts
+    is_first = isinstance(ids, list) and found is not None and [identifier(one) for one in ids[:1]] == [found]
     if not is_first or article.get("internal") is not False or not isinstance(body, str):
         return UNKNOWN
     return plain_text(body) if article.get("content_type") == "text/plain" else html_to_text(body)

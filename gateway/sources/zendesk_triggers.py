@@ -33,20 +33,27 @@ if TYPE_CHECKING:
     from gateway.core.change import Json
     from gateway.sources.base import Connection
 
-TITLE: Final = ("title", "ticket_title", "subject", "ticket_subject")
-DESCRIPTION: Final = ("description", "ticket_description")
-STATUS: Final = ("status", "ticket_status")
-PRIORITY: Final = ("priority", "ticket_priority")
+
+def _keys(*names: str) -> tuple[str, ...]:
+    """Give the spellings of some keys: a template names `{{ticket.title}}` either `title` or `ticket_title`."""
+    return tuple(key for name in names for key in (name, f"ticket_{name}"))
+
+
+TITLE: Final = _keys("title", "subject")
+DESCRIPTION: Final = _keys("description")
+STATUS: Final = _keys("status")
+PRIORITY: Final = _keys("priority")
 TYPE: Final = ("ticket_type",)
 TYPES: Final = ("question", "incident", "problem", "task")
-TAGS: Final = ("tags", "ticket_tags")
-LINK: Final = ("link", "ticket_link", "url", "ticket_url", "url_with_protocol")
-CREATED: Final = ("created_at", "ticket_created_at", "created_at_with_timestamp")
-UPDATED: Final = ("updated_at", "ticket_updated_at", "updated_at_with_timestamp")
-EMAIL: Final = ("requester_email", "ticket_requester_email", "email")
-NAME: Final = ("requester_name", "requester_full_name", "ticket_requester_name", "ticket_requester_full_name")
-AGENT: Final = ("assignee_email", "ticket_assignee_email", "agent_email")
-COMPANY: Final = ("organization_external_id", "ticket_organization_external_id")
+TAGS: Final = _keys("tags")
+LINK: Final = _keys("link", "url", "url_with_protocol")
+CREATED: Final = _keys("created_at", "created_at_with_timestamp")
+UPDATED: Final = _keys("updated_at", "updated_at_with_timestamp")
+EMAIL: Final = (*_keys("requester_email"), "email")
+NAME: Final = _keys("requester_name", "requester_full_name")
+NAME_PARTS: Final = ("first_name", "last_name")
+AGENT: Final = (*_keys("assignee_email"), "agent_email")
+COMPANY: Final = _keys("organization_external_id")
 UNSET: Final = ("", "-")
 """How an unset priority or type renders. Wire: `"ticket_priority": "-"`."""
 
@@ -68,16 +75,17 @@ def trigger_change(payload: Mapping[str, Json], connection: Connection) -> Chang
     """
     row = dict(payload) | dict(mapping(payload.get("ticket")))
     ticket = ticket_number(_first(row, ("ticket_id", "id")), "ticket_id")
-    requester, organization = mapping(row.get("requester")), mapping(row.get("organization"))
+    requester = mapping(row.get("requester"))
+    organization = mapping(row.get("organization")) or mapping(requester.get("organization"))
     assignee = mapping(row.get("assignee"))
     fields = _fields(row, requester, organization, assignee)
     thin = not fields.keys() & {"title", "status", "description", "tags", "severity", "type"}
     if not thin and "url" not in fields:
         fields |= page(connection, DOMAIN, PAGE.format(ticket))
     refs = {
-        "requester_id": requester.get("id", row.get("requester_id")),
-        "organization_id": organization.get("id", row.get("organization_id")),
-        "assignee_id": assignee.get("id", row.get("assignee_id")),
+        "requester_id": requester.get("id", _first(row, _keys("requester_id"))),
+        "organization_id": organization.get("id", _first(row, _keys("organization_id"))),
+        "assignee_id": assignee.get("id", _first(row, _keys("assignee_id"))),
     }
     updated_at_ms, created_at_ms = _instant_ms(row, UPDATED), _instant_ms(row, CREATED)
     return Change(
@@ -115,11 +123,19 @@ def _fields(
             "status": word(_first(row, STATUS)) or UNKNOWN,
             # An address that is no address is known and of no use: the ticket is held with its reason, never sent.
             "email": (mail_address(email) or "") if email else UNKNOWN,
-            "name": text(_first(requester, ("name",)) or _first(row, NAME)) or UNKNOWN,
+            "name": _name(row, requester) or UNKNOWN,
             "agentEmail": UNKNOWN if agent is None else mail_address(agent) or "",
             "companyExternalId": company or UNKNOWN,
         }
     )
+
+
+def _name(row: Mapping[str, Json], requester: Mapping[str, Json]) -> str | None:
+    """Give the requester's name, whole or joined of its parts. Wire: `"requester": {"first_name": ..., ...}`."""
+    if whole := text(_first(requester, ("name", "full_name")) or _first(row, NAME)):
+        return whole
+    parts = [text(_first(requester, (part,)) or _first(row, _keys(f"requester_{part}"))) for part in NAME_PARTS]
+    return " ".join(part for part in parts if part)
 
 
 def _first(row: Mapping[str, Json], names: tuple[str, ...]) -> Json:
@@ -153,7 +169,7 @@ def _type(row: Mapping[str, Json]) -> Json:
 
 
 def _label(value: Json) -> Json:
-    if value is None:
+    if not isinstance(value, str):
         return UNKNOWN
     label = word(value) or ""
     return "" if label in UNSET else label

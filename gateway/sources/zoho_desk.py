@@ -53,11 +53,7 @@ class ZohoDeskSource(Ordinary):
     methods: tuple[str, ...] = ("GET",)
 
     def handshake(self, request: Request, connection: Connection) -> Reply | None:  # noqa: ARG002
-        """
-        Answer the check of the address: a GET, or a POST without events, either maybe without a token.
-
-        Neither changes anything, so nothing is proved.
-        """
+        """Answer the check of the address: a GET, or a POST without events or token. Neither changes anything."""
         if request.method == "GET":
             return Reply(200)
         empty = request.body.strip() in (b"", b"{}", b"[]") and request.header(HEADER) is None
@@ -67,12 +63,11 @@ class ZohoDeskSource(Ordinary):
         """A secret is a public key of Zoho's, or a token of ours where `auth` is `bearer`."""
         if auth == "bearer":
             return super().check_secret(secret, auth)
-        if not public_keys(secret):
-            return (
-                "it must be Zoho's public RSA key (2048 bits or more): base64, in one line, of the key set that Zoho "
-                "publishes or of a PEM"
-            )
-        return None
+        wanted = (
+            "it must be Zoho's public RSA key (2048 bits or more): base64, in one line, of the key set that Zoho "
+            "publishes or of a PEM"
+        )
+        return None if public_keys(secret) else wanted
 
     def verify(self, request: Request, connection: Connection, now_s: float) -> None:
         """
@@ -93,6 +88,10 @@ class ZohoDeskSource(Ordinary):
         named = [event.get("eventType"), mapping(event.get("payload")).get("id"), event.get("eventTime")]
         found = [identifier(one) for one in named]
         return ":".join(one for one in found if one) if all(found) else None
+
+    def parse(self, request: Request) -> Json:
+        """Read the body; an empty one with a token is the check of the address. Raises UnreadablePayload."""
+        return super().parse(request) if request.body.strip() else []
 
     def normalize(self, payload: Json, request: Request, connection: Connection) -> Normalized:  # noqa: ARG002
         """
@@ -130,7 +129,7 @@ class ZohoDeskSource(Ordinary):
 def _events(payload: Json) -> list[Json] | None:
     inner = payload["body"] if isinstance(payload, dict) and "body" in payload else payload
     if isinstance(inner, dict):
-        return [inner]
+        return [inner] if inner else []
     return inner if isinstance(inner, list) else None
 
 

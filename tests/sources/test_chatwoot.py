@@ -138,3 +138,18 @@ def test_only_a_message_of_the_first_moment_is_the_description(seconds, opened):
     assert ("description" in read(message).fields) == opened
     assert "description" not in read(message | {"event": "message_updated"}).fields
     assert "description" not in read(message | {"private": None}).fields
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"private": True}, {"private": None}, {"message_type": 1}, {"message_type": 3}, {"created_at": 1_792_397_732}],
+)
+def test_what_a_new_conversation_holds_is_its_description_only_if_it_opened_it(more):
+    created = payload("created_with_first_message")
+    (message,) = created["messages"]
+    assert "description" in read(created).fields
+    assert "description" not in read(created | {"messages": [message | more]}).fields
+    assert "description" not in read(created | {"event": "conversation_updated"}).fields
+    empty: tuple[Any, ...] = (None, [], [7], {"0": message})
+    for listed in empty:
+        assert "description" not in read(created | {"messages": listed}).fields

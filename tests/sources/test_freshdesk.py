@@ -266,6 +266,15 @@ def test_a_field_of_the_wrong_type_is_unknown_rather_than_wrong():
     }
 
 
+@pytest.mark.parametrize("person", ["contact", "requester"])
+@pytest.mark.parametrize("parts", [("firstname", "lastname"), ("first_name", "last_name")])
+def test_a_name_may_come_in_parts(person, parts):
+    named = dict(zip(parts, ("Rosalind", "Obi"), strict=True))
+    flat = {f"ticket_{person}_{part}": value for part, value in named.items()}
+    assert changed({"ticket_id": 9, "status": "Open"} | flat)["fields"]["name"] == "Rosalind Obi"
+    assert changed({"ticket": {"id": 9, "status": "Open", person: named}})["fields"]["name"] == "Rosalind Obi"
+
+
 def test_nothing_private_is_ever_a_field():
     private = dict.fromkeys(
         ("ticket_latest_private_comment", "note_body", "note", "latest_private_comment"), "top secret"

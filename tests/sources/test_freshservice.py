@@ -57,3 +57,21 @@ def test_a_department_stands_where_freshdesk_has_a_company():
     row = {"ticket_id": 9, "status": "Open", "department": {"id": 55, "domains": ["Yard.example"]}}
     assert read(row)["refs"] == {"organization_id": "55"}
     assert read(row)["fields"]["domains"] == ["yard.example"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("flag", ["deleted", "spam"])
+def test_an_update_tells_by_its_changes_that_a_ticket_goes_or_comes_back(flag, beside):
+    def told(change: object, **own: bool) -> str:
+        ticket: dict[str, Any] = {"id": 341, "subject": "Dock", "status": 2} | own
+        data: dict[str, Any] = {"ticket": ticket}
+        (data if beside else ticket)["changes"] = {"status": [3, 2], flag: change}
+        return str(read({"event": "onTicketUpdate", "timestamp": 1_792_404_123_456, "data": data}).get("life", ""))
+
+    assert told([False, True]) == "deleted"
+    assert told([True, False]) == "live"
+    assert told([False, True], **{flag: True}) == "deleted"
+    assert told([True, False], **{flag: False}) == "live"
+    for nothing in (None, [], [True], "true", [0, 1], {"to": True}):
+        assert told(nothing) == ""
+        assert told(nothing, **{flag: True}) == "deleted"

@@ -187,6 +187,17 @@ def test_a_preview_says_nothing_of_the_conversations_existence():
     assert (change.life, change.thin, change.complete) == ("", True, False)
 
 
+def test_a_whole_conversation_lacks_the_company_whoever_takes_part():
+    asked = Request("POST", (), "", b"")
+    for recipient in (None, {"handle": "maud@mill.example"}, {"handle": "+4755501234"}):
+        shown = event("inbound")
+        shown["conversation"]["recipient"] = recipient
+        answer = SOURCE.normalize(shown, asked, CONNECTION)
+        assert "company" in needs_lookup(answer.changes[0], answer.lacks)
+    preview = SOURCE.normalize(event("inbound", None), asked, CONNECTION)
+    assert needs_lookup(preview.changes[0], preview.lacks) == ("ticket", "requester_email")
+
+
 def test_a_merge_ends_the_conversations_that_it_names_and_never_the_survivor():
     target = {"_meta": {"type": "deleted_conversation_ids"}, "data": ["cnv_2", "cnv_1", "cnv_../3", 4, {"id": "cnv_5"}]}
     survivor, *gone = read(event("conversations_merged", target=target))

@@ -542,6 +542,18 @@ def test_percent_encoding_is_decoded_once():
     assert SOURCE.normalize({}, asked, CONNECTION).ignored == "type 'ticket%2Eupdated' is about no ticket"
 
 
+@pytest.mark.parametrize(
+    "kind", ["com.acme.ticket.updated", "com.acme.Ticket.Deleted", "ticket.update", "Ticket.Updated"]
+)
+def test_a_type_that_may_mean_a_ticket_is_kept_aside_rather_than_ignored(kind):
+    assert unreadable({"type": kind, "data": {"id": "1"}}, JSON).reason == "unknown_type"
+
+
+@pytest.mark.parametrize("kind", ["ticketing.started", "com.acme.invoice.updated", "com.acme.ticket.viewed", "ping"])
+def test_any_other_type_is_ignored(kind):
+    assert SOURCE.normalize({"type": kind, "data": {"id": "1"}}, Request("POST", (JSON,), "", b""), CONNECTION).ignored
+
+
 def test_headers_that_only_look_like_cloudevents_change_nothing():
     assert changes({"type": "ticket.updated", "data": {"id": "1"}}, JSON, ("ce-mark", "x"))
 

@@ -42,6 +42,7 @@ def test_nothing_tells_a_repeat_from_a_second_event():
         ({}, "live"),
         ({"trashed_datetime": "2026-10-19T11:00:00+00:00"}, "deleted"),
         ({"trashed_datetime": "", "spam": "false"}, "live"),
+        ({"trashed_datetime": "2026-10-19T11:00:00.000000"}, "deleted"),
         ({"trashed_datetime": "None"}, ""),
         ({"spam": "TRUE"}, "deleted"),
         ({"spam": 1}, "live"),
@@ -49,6 +50,14 @@ def test_nothing_tells_a_repeat_from_a_second_event():
 )
 def test_the_trash_and_the_spam_flag_tell_the_life_of_a_ticket(flags, life):
     assert read(payload(**flags)).life == life
+
+
+@pytest.mark.parametrize(
+    "shown, status",
+    [("2026-10-20T11:00:00+00:00", "snoozed"), ("2026-10-20T11:00:00", "snoozed"), ("None", "open"), (None, "open")],
+)
+def test_a_time_that_is_set_counts_even_without_a_zone(shown, status):
+    assert read(payload(snooze_datetime=shown)).fields["status"] == status
 
 
 def test_a_template_without_the_flags_says_nothing_of_the_life():

@@ -96,6 +96,23 @@ def test_more_than_an_id_is_no_deletion(more):
     assert (change.life, change.thin, change.fields) == ("", True, {})
 
 
+@pytest.mark.parametrize("event", ["beacon.chat.created", "satisfaction.ratings", "tag.updated"])
+def test_another_record_is_ignored_even_where_it_looks_like_a_conversation(event):
+    chat = {"id": "8b2f-11", "status": "active", "subject": "Belt", "mailboxId": 12}
+    for body in (chat, {"id": 7, "status": "active", "mailboxId": 12}):
+        answer = SOURCE.normalize(body, Request("POST", ((EVENT, event),), "", b""), CONNECTION)
+        assert answer.ignored
+        assert not answer.changes
+
+
+def test_a_conversation_without_its_subject_is_read_and_read_anew():
+    (change,) = named({key: value for key, value in CONVERSATION.items() if key != "subject"}, "convo.status")
+    assert (change.fields["status"], change.thin, change.complete) == ("active", True, False)
+    assert "ticket" in needs_lookup(change)
+    (change,) = named(CONVERSATION | {"status": "Closed", "subject": None}, "convo.status")
+    assert (change.fields["status"], change.fields["title"], change.thin) == ("closed", "", False)
+
+
 def test_a_deletion_asks_to_be_confirmed_by_reading():
     (change,) = named({"id": 7}, "convo.deleted")
     assert (change.ticket, change.life, change.thin, change.updated_at_ms) == ("H-7", "deleted", True, None)
@@ -141,6 +158,33 @@ def test_the_company_is_never_in_a_conversation():
     asked = request_of("help_scout", "created")
     answer = SOURCE.normalize(SOURCE.parse(asked), asked, CONNECTION)
     assert needs_lookup(answer.changes[0], answer.lacks) == ("company",)
+
+
+@pytest.mark.parametrize(
+    "assignee, missing", [({"id": 802}, ("company", "agent_email")), (None, ("company",)), ({}, ("company",))]
+)
+def test_an_agent_of_whom_only_the_id_is_shown_lacks_the_address(assignee, missing):
+    asked = Request("POST", ((EVENT, "convo.assigned"),), "", b"")
+    answer = SOURCE.normalize(CONVERSATION | {"assignee": assignee}, asked, CONNECTION)
+    assert needs_lookup(answer.changes[0], answer.lacks) == missing
+
+
+LINK = "https://api.helpscout.net/v2/conversations/7"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"href": LINK},
+        {"link": LINK + "/"},
+        {"url": {"href": LINK}},
+        {"_links": {"self": LINK}},
+        {"_links": {"conversation": {"href": LINK}}},
+    ],
+)
+def test_a_webhook_that_sends_only_a_link_names_the_conversation(body):
+    (change,) = named(body, "convo.created")
+    assert (change.ticket, change.thin, change.life) == ("H-7", True, "")
 
 
 @pytest.mark.parametrize("value", [None, True, 0, -1, 1.5, "", "0", "01", "1/2", "\uff17", "9" * 21, [1]])

@@ -255,6 +255,18 @@ def test_a_property_without_a_value_is_unknown_not_empty():
         ("object.associationChange", {"toObjectTypeId": "0-5", "fromObjectTypeId": "0-1"}, "to"),
         ("object.associationChange", {"toObjectTypeId": "0-5", "fromObjectTypeId": "0-5"}, "from"),
         ("object.associationChange", {"objectTypeId": "0-5"}, "from"),
+        ("ticket.associationChange", {"associationType": "contact_to_ticket"}, "to"),
+        # A label of the account says nothing of the sides; the types of the two ids do.
+        (
+            "object.associationChange",
+            {"associationType": "USER_DEFINED", "toObjectTypeId": "0-5", "fromObjectTypeId": "0-1"},
+            "to",
+        ),
+        (
+            "object.associationChange",
+            {"associationType": 16, "toObjectTypeId": "0-1", "fromObjectTypeId": "0-5"},
+            "from",
+        ),
     ],
 )
 def test_an_association_names_the_ticket_on_one_of_two_sides(kind, more, side):
@@ -278,6 +290,8 @@ def test_events_about_something_else_are_no_changes(kind):
         ({"primaryObjectId": 7, "mergedObjectIds": [8], "newObjectId": 10}, "H-10", ["H-8", "H-7"]),
         ({"primaryObjectId": 7, "mergedObjectIds": [7, None, True]}, "H-7", []),
         ({"primaryObjectId": 7, "mergedObjectIds": "8"}, "H-7", []),
+        ({"primaryObjectId": 7, "mergedObjectIds": [8], "newObjectId": 0}, "H-7", ["H-8"]),
+        ({"primaryObjectId": "7", "mergedObjectIds": ["8"], "newObjectId": None}, "H-7", ["H-8"]),
     ],
 )
 def test_a_merge_ends_what_went_into_the_survivor(more, survivor, gone):

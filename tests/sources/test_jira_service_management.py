@@ -90,7 +90,16 @@ def test_a_rule_that_cannot_sign_shows_a_token_where_that_is_configured():
 
 # ------------------------------------------------------------------------------------------------------------ site
 @pytest.mark.parametrize(
-    "address", [SELF, SELF.replace("https://tallowmill", "https://TallowMill"), "", None, 7, "ftp://x/"]
+    "address",
+    [
+        SELF,
+        SELF.replace("https://tallowmill", "https://TallowMill"),
+        "https://api.atlassian.com/ex/jira/6d0f/rest/api/3/issue/7",
+        "",
+        None,
+        7,
+        "ftp://x/",
+    ],
 )
 def test_an_issue_of_the_registered_site_or_of_none_is_taken(address):
     body = event(summary="x")

@@ -75,6 +75,22 @@ def test_the_first_of_the_assigned_users_is_the_agent(users, agent):
     assert read(event(assignedUsers="u1")).refs == {}
 
 
+def test_a_conversation_without_its_status_is_less_than_the_conversation_and_read_anew():
+    change = read(event(status=None, name="Belt slips"))
+    assert (change.thin, change.complete, change.fields["title"]) == (True, False, "Belt slips")
+    assert "ticket" in needs_lookup(change)
+    assert not read(event()).thin
+
+
+@pytest.mark.parametrize("shown", ["2026-10-19T09:02:11.398Z", "2026-10-19T11:02:11.398+02:00", 1_792_400_531_398])
+def test_times_are_texts_or_milliseconds(shown):
+    body = event(updatedAt=shown, createdAt=shown) | {"createdAt": shown}
+    change = read(body)
+    assert change.updated_at_ms == change.created_at_ms == 1_792_400_531_398
+    assert change.event_at_us == 1_792_400_531_398_000
+    assert read(event(updatedAt=None, modifiedAt=shown)).updated_at_ms == 1_792_400_531_398
+
+
 def test_bodies_of_another_organisation_are_refused_where_one_is_configured():
     payload = orjson.loads(request_of("kustomer", "created").body)
     for account in ("51f0a7c3d2e4b6001a9900aa", "heronquay"):

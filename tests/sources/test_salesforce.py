@@ -281,6 +281,26 @@ def test_closed_without_a_status_is_closed(value, status):
     assert case_fields({"IsClosed": value, "Status": "Done"})["status"] == "done"
 
 
+def test_the_system_time_dates_a_case_where_it_is_the_only_one_ticked():
+    system = "<SystemModstamp>2026-10-12T09:15:02.000Z</SystemModstamp>"
+    both = "<LastModifiedDate>2026-10-12T09:15:00.000Z</LastModifiedDate>" + system
+    assert only(case(system)).updated_at_ms == 1_791_796_502_000
+    assert only(case(both)).updated_at_ms == 1_791_796_500_000
+    assert only(case(both)).event_at_us == only(case(system)).event_at_us == 1_791_796_502_000_000
+
+
+def test_a_record_is_found_though_its_own_namespace_is_that_of_its_fields():
+    shown = case().replace("n:sObject", "sObject")
+    assert only(shown).ticket == "S-500Hn00000kQ3vTIAS"
+    assert read(shown.replace("s:Case", "Contact")).ignored == "Contact is no Case"
+
+
+def test_a_record_whose_fields_are_all_nil_is_gone_and_keeps_no_other_case_back():
+    nil = case('<Status xsi:nil="true"/><Subject/>').replace("<Id>500Hn00000kQ3vT</Id>", '<Id xsi:nil="true"/>')
+    assert read(nil).ignored == "a notification without data: its record was deleted meanwhile"
+    assert only(nil, case()).ticket == "S-500Hn00000kQ3vTIAS"
+
+
 def test_the_api_writes_the_same_case_in_json():
     row = {"IsClosed": True, "Subject": None, "Priority": "High", "ContactEmail": None, "SuppliedEmail": "A@b.example"}
     assert case_fields(row) == {"title": "", "severity": "high", "status": "closed", "email": "a@b.example"}

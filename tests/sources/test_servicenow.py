@@ -103,6 +103,46 @@ def test_a_count_that_is_none_is_no_order(count):
     assert read(payload(sys_mod_count=count)).event_at_us == 1_792_397_730_000_000
 
 
+@pytest.mark.parametrize(
+    "shown_event, life",
+    [
+        ("insert", "live"),
+        ("Created", "live"),
+        ("inserted", "live"),
+        ("after_insert", "live"),
+        ("incident_created", "live"),
+        ("DELETE", "deleted"),
+        ("deleted", "deleted"),
+        ("before delete", "deleted"),
+        ("afterdelete", "deleted"),
+        ("incident_deleted", "deleted"),
+        ("sn_customerservice_case.delete", "deleted"),
+        ("comment_deleted", ""),
+        ("undelete", ""),
+        ("update", ""),
+        (7, ""),
+    ],
+)
+@pytest.mark.parametrize("key", ["eventType", "event_type", "operation", "action"])
+def test_the_event_word_decides_however_a_script_writes_it(key, shown_event, life):
+    change = read({"sysId": "a1", "shortDescription": "x", "state_label": "New", key: shown_event})
+    assert (change.life, change.creation) == (life, life == "live")
+
+
+def test_people_are_read_where_a_script_walks_to_them_in_one_key_or_in_two():
+    people = {"caller_id": {"email": "A@b.example", "name": "Ada"}, "assigned_to": {"email": "p@q.example"}}
+    walked = {"caller_id.email": "a@b.example", "caller_id.name": "Ada", "assigned_to.email": "p@q.example"}
+    assert read({"sysId": "a1"} | people).fields == read({"sysId": "a1"} | walked).fields
+    bare = {"caller_id": {"display_value": "Ada", "value": "7c1"}, "contact": "7c1"}
+    assert not read({"sysId": "a1"} | bare).fields.keys() & {"email", "name"}
+
+
+@pytest.mark.parametrize("key", ["tableName", "table_name", "table", "sys_class_name"])
+@pytest.mark.parametrize("table", ["incident", {"display_value": "Incident", "value": "incident"}])
+def test_the_table_is_found_under_each_of_its_names(key, table):
+    assert read({"sysId": "a1", "state": "3", key: table}).fields["status"] == "on hold"
+
+
 @pytest.mark.parametrize("table, state, word", [(table, *row) for table in STATES for row in STATES[table].items()])
 def test_the_table_gives_a_number_its_word(table, state, word):
     body = {"sysId": "a1", "state": state, "tableName": table}
@@ -123,6 +163,9 @@ def test_without_a_table_the_numbers_prefix_tells_it(number, word):
         ("2026-10-19 08:15:30", 1_792_397_730_000),
         (" 2026-10-19 08:15:30 ", 1_792_397_730_000),
         ("2026-10-19T10:15:30+02:00", 1_792_397_730_000),
+        ("2026-10-19T08:15:30", 1_792_397_730_000),
+        ({"display_value": "2026-10-19 10:15:30", "value": "2026-10-19 08:15:30"}, 1_792_397_730_000),
+        ({"display_value": "19/10/2026 10:15:30", "value": "2026-10-19 08:15:30"}, 1_792_397_730_000),
         ("19/10/2026 08:15", None),
         ("2026-10-19", None),
         (None, None),

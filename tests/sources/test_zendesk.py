@@ -352,6 +352,50 @@ def test_nested_and_flat_keys_mean_the_same():
     assert read({"ticket_id": "7"} | flat) == read({"ticket": {"id": 7} | nested})
 
 
+@pytest.mark.parametrize("prefix", ["", "ticket_"])
+def test_every_key_may_be_spelled_as_its_placeholder(prefix):
+    spelled = {
+        "title": "A",
+        "updated_at_with_timestamp": "2026-10-12T12:05Z",
+        "created_at_with_timestamp": "2026-10-12T12:00:00Z",
+        "url_with_protocol": "https://northgate.zendesk.com/agent/tickets/7",
+        "requester_id": "31",
+        "organization_id": "32",
+        "assignee_id": "33",
+    }
+    answer = read({"id": 7} | {prefix + key: value for key, value in spelled.items()})
+    assert (answer.updated_at_ms, answer.created_at_ms) == (1_791_806_700_000, 1_791_806_400_000)
+    assert answer.fields == {"title": "A", "url": "https://northgate.zendesk.com/agent/tickets/7"}
+    assert answer.refs == {"requester_id": "31", "organization_id": "32", "assignee_id": "33"}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"requester": {"first_name": "Liv", "last_name": "Aune"}},
+        {"requester": {"name": "", "first_name": "Liv ", "last_name": "Aune"}},
+        {"requester_first_name": "Liv", "requester_last_name": "Aune"},
+        {"requester": {"first_name": "Liv Aune", "last_name": ""}},
+        {"requester": {"full_name": "Liv Aune", "first_name": "Liv"}},
+    ],
+)
+def test_a_name_may_come_in_parts(shown):
+    assert read({"id": 7, "title": "A"} | shown).fields["name"] == "Liv Aune"
+    assert "name" not in read({"id": 7, "title": "A", "requester": {"first_name": "", "last_name": None}}).fields
+
+
+def test_an_organization_may_stand_under_the_requester_and_the_tickets_own_wins():
+    answer = read({"id": 7, "requester": {"organization": {"id": 31, "external_id": "np-3"}}})
+    assert (answer.refs, answer.fields["companyExternalId"]) == ({"organization_id": "31"}, "np-3")
+    answer = read({"id": 7, "requester": {"organization": {"id": 31}}, "organization": {"id": "32"}})
+    assert answer.refs == {"organization_id": "32"}
+
+
+@pytest.mark.parametrize("value", [3, True, ["High"], {"name": "High"}])
+def test_a_priority_that_is_no_text_clears_nothing(value):
+    assert read({"id": 7, "title": "A", "priority": value, "ticket_type": value}).fields.keys() == {"title", "url"}
+
+
 def test_the_agents_address_stands_beside_an_assignee_without_one():
     assert (
         read({"id": 7, "assignee": {"name": "O"}, "assignee_email": "O@d.example"}).fields["agentEmail"]

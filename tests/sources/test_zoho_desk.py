@@ -263,6 +263,13 @@ def test_the_check_of_the_address_is_answered_before_anything_is_proved(body):
     assert SOURCE.handshake(Request("OPTIONS", (), "", b""), CONNECTION) is None
 
 
+@pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"{}"])
+def test_a_check_that_carries_a_token_means_nothing_and_is_not_kept(body):
+    asked = carrying("a.b.c", body)
+    assert SOURCE.handshake(asked, CONNECTION) is None
+    assert read(SOURCE.parse(asked)).ignored
+
+
 # ------------------------------------------------------------------------------------------------------- what it means
 def test_zoho_is_answered_with_exactly_200():
     reply = SOURCE.acknowledge(stored=True)
