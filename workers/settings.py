@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from gateway.connections import DESTINATION, destination_of, file_from, source_prefix
-from gateway.core.placing import ORDINARY, Placing
+from gateway.core.placing import AS_SENT, ORDINARY, Placing
 from gateway.errors import ConfigurationError
 from gateway.reader import DAY_S, MIB, Reader
 from gateway.rules import Rules, placing_of, placing_with, rules_of
@@ -158,8 +158,8 @@ class WorkerSettings:
         return any(placing.resolve for placing in self.placings.values())
 
     def placing_of(self, connection: str) -> Placing:
-        """Give the company rules of a connection."""
-        return self.placings.get(connection, self.placing)
+        """Give the company rules of a connection; "" stands for changes that no connection brought."""
+        return self.placings.get(connection, self.placing) if connection else AS_SENT
 
     def secrets(self) -> tuple[str, ...]:
         """Give every secret value, for the log's redaction."""
@@ -191,7 +191,23 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
         ConfigurationError: with every fault at once, each a sentence that names the setting and says what to do.
     """
     read = Reader(environ)
+    made = _all_from(read, file_from(read))
+    read.done()
+    return tuple(replace(one, warnings=tuple(read.warnings)) for one in made)
+
+
+def faults_from(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Give every fault, and a sentence for each setting that a worker cannot do without and that is not set."""
+    read = Reader(environ)
     file = file_from(read)
+    made = _all_from(read, file)
+    hidden = file.lost if file else "GATEWAY_CONFIG" in environ  # the file's faults hide which token is meant
+    said = [sentence for one in made for sentence in one.missing() if not (hidden and one.token_name in sentence)]
+    return tuple(dict.fromkeys((*read.faults, *said)))
+
+
+def _all_from(read: Reader, file: ConfigFile | None) -> tuple[WorkerSettings, ...]:
+    """Read every setting of the far bank; faults and warnings stay with the reader."""
     store, log = store_from(read), log_from(read)
     quiet_s = read.number("BATCH_QUIET_S", 2, 0, 3600, "seconds")
     max_wait_s = read.number("BATCH_MAX_WAIT_S", 10, 0, DAY_S, "seconds")
@@ -215,14 +231,12 @@ def all_from_env(environ: Mapping[str, str]) -> tuple[WorkerSettings, ...]:
         quiet_s=quiet_s,
         max_wait_s=max_wait_s,
         helpdesks=tuple(one for source in VENDORS if (one := access_from(read, source)) is not None),
-        prefixes={source: source_prefix(environ, source) for source in SOURCES},
+        prefixes={source: source_prefix(read.environ, source) for source in SOURCES},
         on_delete=_wishes(read),
     )
     if settings.calls_per_minute > 200:
         read.warnings.append("PLANHAT_CALLS_PER_MINUTE is above 200, Planhat's soft quota: expect answers 429.")
-    made = (settings,) if file is None else _by_destination(read, settings, file)
-    read.done()
-    return tuple(replace(one, warnings=tuple(read.warnings)) for one in made)
+    return (settings,) if file is None else _by_destination(read, settings, file)
 
 
 def from_process() -> WorkerSettings:

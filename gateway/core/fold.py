@@ -124,14 +124,32 @@ def _complete(before: State, part: Part) -> bool:
     Say whether the changes hold a full record.
 
     A ticket that Planhat is believed to hold needs none. An unknown or deleted one does: a full snapshot, a creation,
-    or at least title and e-mail; and nothing newer may have been dropped while it was gone.
+    or at least title and e-mail; and nothing newer may have been dropped while it was gone, nor anything that the
+    snapshot does not name.
     """
     if before.sent and not before.gone:
         return True
     full = part.snapshot
     if full is None and (part.creation or {"title", "email"} <= part.values.keys()):
         full = part.oldest
-    return full is not None and (before.dropped is None or full >= before.dropped)
+    return full is not None and (before.dropped is None or (full >= before.dropped and not _lacks(before, part)))
+
+
+def _lacks(before: State, part: Part) -> bool:
+    """
+    Say whether a value that was told after the deletion, and dropped, comes with none of the changes as new.
+
+    What was told before the deletion went with it. Times of the source and of arrival tell nothing of each other.
+    """
+    if before.life is None:
+        return False
+    died = before.life[0]
+    return any(
+        stamp > died
+        and stamp.stamped == died.stamped
+        and ((brought := part.stamps.get(name)) is None or brought < stamp)
+        for name, stamp in before.stamps.items()
+    )
 
 
 def keeps(folded: Folded) -> dict[str, Json]:

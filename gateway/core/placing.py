@@ -27,6 +27,7 @@ class Placing:
     external_id, company_id: of the one company that all tickets belong to; "" for none.
     resolve: the external id's `companyId` is looked up in Planhat's company list; tickets of unknown companies wait.
     free_mail: domains that name no company.
+    as_sent: nothing new is known of its place: what was sent last goes again.
     """
 
     by_external_id: bool = True
@@ -35,9 +36,12 @@ class Placing:
     company_id: str = ""
     resolve: bool = False
     free_mail: frozenset[str] = FREE_MAIL
+    as_sent: bool = False
 
 
 ORDINARY: Final = Placing()
+AS_SENT: Final = Placing(as_sent=True)
+"""For changes that no connection brought, such as a history that was read back."""
 
 
 def placed(folded: Folded, found: Found, email: str | None, placing: Placing = ORDINARY) -> dict[str, Json]:
@@ -49,6 +53,8 @@ def placed(folded: Folded, found: Found, email: str | None, placing: Placing = O
     Args:
         email: the requester's address as the item carries it.
     """
+    if placing.as_sent:
+        return {name: value for name, value in folded.state.kept.items() if name in PLACES}
     if placing.external_id or placing.company_id:
         fixed = {"companyExternalId": placing.external_id, "companyId": placing.company_id}
         values = {name: value for name, value in fixed.items() if value}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.lookups import Found
 
 REASONS: Final = {
-    "missing_email": "Planhat drops a ticket without the requester's e-mail silently",
+    "missing_email": "Planhat drops a ticket without a valid e-mail of the requester silently",
     "missing_company": "Planhat cannot place a new ticket without company id, external id or a company's mail domain",
     "incomplete": "the deliveries hold only a part of a ticket that Planhat does not know yet",
     "no_credentials": "the delivery says only that the ticket changed, and nothing can read it from the helpdesk",

@@ -210,6 +210,21 @@ def test_an_undelete_older_than_a_dropped_value_is_not_complete() -> None:
     assert fold(sink.state, part(fresh)).complete
 
 
+def test_a_revival_that_does_not_bring_all_that_was_dropped_after_the_deletion_is_not_complete() -> None:
+    sink = Sink()
+    first = {"title": "a", "email": "p@k.example", "description": "text"}
+    sink.flush(part(Change("t", "c", fields=first, creation=True, updated_at_ms=T0)))
+    sink.flush(part(Change("t", "c", life="deleted", updated_at_ms=T0 + 1)))
+    sink.flush(part(Change("t", "c", fields={"tags": ["vip"]}, updated_at_ms=T0 + 3)))
+    core = {"title": "b", "email": "p@k.example", "status": "open"}
+    undelete = Change("t", "c", fields={**core, "tags": []}, life="live", complete=True, updated_at_ms=T0 + 2)
+    snapshot = Change("t", "c", fields=core, complete=True, updated_at_ms=T0 + 4)
+    revival = parts.join(part(undelete), part(snapshot))
+    assert not fold(sink.state, revival).complete
+    whole = Change("t", "c", fields={**core, "tags": ["vip"]}, complete=True, updated_at_ms=T0 + 5)
+    assert fold(sink.state, parts.join(revival, part(whole))).complete, "what was told before the deletion went with it"
+
+
 def test_history_is_left_out_until_it_is_known() -> None:
     snapshot = Change("t", "c", fields={"status": "open"}, complete=True, updated_at_ms=T0)
     assert fold(None, part(snapshot)).history is None

@@ -13,7 +13,7 @@ from gateway.core.change import Change
 from gateway.core.fold import Folded, fold
 from gateway.core.free_mail import FREE_MAIL
 from gateway.core.lookups import Company, Found
-from gateway.core.placing import ORDINARY, PLACES, Placing, placed
+from gateway.core.placing import AS_SENT, ORDINARY, PLACES, Placing, placed
 from gateway.core.ticket import after_upsert, make_item
 
 T0 = 1_790_000_000_000
@@ -95,6 +95,15 @@ def test_a_known_ticket_keeps_its_company_until_it_gets_another():
         "companyExternalId": "lu-1",
     }
     assert sent(folded(state, 5, refs={"organization_id": None}))["companyExternalId"] is None
+
+
+def test_what_no_connection_brought_leaves_the_ticket_where_it_is():
+    first = folded(refs=ORG)
+    for placing in (ORDINARY, Placing(external_id="acct-1"), Placing(by_domain=False), Placing(by_external_id=False)):
+        item = make_item(first, FOUND, ticket="z:1", source="z", placing=placing)
+        history = Change("z:1", "", history=((T0 - 9, "new"),), history_known=True)
+        later = fold(after_upsert(first, item, None), parts.decode(history.encode(), T0 * 1000))
+        assert sent(later, AS_SENT) == {name: item.kept[name] for name in PLACES if name in item.kept}
 
 
 def test_a_company_id_is_found_by_the_external_id():

@@ -137,8 +137,8 @@ MUTANTS: Final = (
         "an undelete brings back values older than those dropped meanwhile",
         ("I3",),
         FOLD,
-        "return full is not None and (before.dropped is None or full >= before.dropped)",
-        "return full is not None",
+        "return full is not None and (before.dropped is None or (full >= before.dropped and not _lacks(before, part)))",
+        "return full is not None and (before.dropped is None or not _lacks(before, part))",
         (ON_FOLD + "an_undelete_older_than_a_dropped_value_is_not_complete",),
     ),
     Mutant(

@@ -13,6 +13,7 @@ from gateway.core import state as states
 from gateway.core.change import Change
 from gateway.core.lookups import Person
 from gateway.core.outcome import BulkOutcome
+from gateway.core.placing import Placing
 from gateway.store.pending import Delivery
 from tests.workers.conftest import T0
 from workers import deletes, flush, main
@@ -132,6 +133,21 @@ async def test_a_read_back_leaves_the_source_alone(desk: Desk) -> None:
     await desk.settle()
     assert len(desk.tickets["zendesk:1"]["history"]) == 2
     assert desk.tickets["zendesk:1"]["source"] == "zendesk"
+
+
+async def test_a_read_back_leaves_a_fixed_company_alone(desk: Desk) -> None:
+    desk.settings(placings={"zendesk": Placing(external_id="acct-1")})
+    await desk.put(at=0)
+    await desk.settle()
+    await desk.store.command("DEL", desk.store.keys.state("zendesk:1"))
+    await desk.put(at=9, creation=False, fields={"title": "t", "status": "solved", "email": "ada@kestrel.example"})
+    await desk.settle()
+    assert await read_back(desk.deps) == 1
+    await desk.settle()
+    ticket = desk.tickets["zendesk:1"]
+    assert len(ticket["history"]) == 2
+    assert ticket["companyExternalId"] == "acct-1"
+    assert "domains" not in ticket
 
 
 async def test_a_read_back_that_finds_nothing_delays_no_change(desk: Desk) -> None:
