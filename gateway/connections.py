@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gateway.config.file import ConfigFile, hint, load
+from gateway.config.file import ConfigFile, hint, inspect
 from gateway.errors import ConfigurationError
 from gateway.reader import DAY_S, Reader
 from gateway.rules import rules_of
@@ -61,15 +61,16 @@ def source_prefix(environ: Mapping[str, str], source: str) -> str:
 
 
 def file_from(read: Reader) -> ConfigFile | None:
-    """Read the configuration file, if one is named; what is wrong with it becomes faults."""
+    """Read the configuration file, if one is named, as far as it is sound; what is wrong with it becomes faults."""
     path = read.text("GATEWAY_CONFIG")
     if path is None:
         return None
     try:
-        file = load(Path(path))
+        file, faults = inspect(Path(path))
     except ConfigurationError as error:
         read.faults += error.faults
         return None
+    read.faults += faults
     tenants: dict[str, str] = {}
     for name, table in file.destinations.items():
         token = table["token_env"]
@@ -96,7 +97,14 @@ def connections_from(read: Reader, file: ConfigFile | None) -> tuple[Connection,
         for name, table in file.connections.items():
             where = partial(file.where, "connections", name)
             if name in origin:
-                read.fault(f"{where()} exists already by {name.upper()}_WEBHOOK_SECRET: give one of them another name.")
+                variable = f"{name.upper()}_WEBHOOK_SECRET"
+                ways = (
+                    f"let secret_env name another variable, since {variable} makes a connection by itself"
+                    if table["secret_env"] == variable
+                    else "give it another name, or remove the variable"
+                )
+                read.fault(f"{where()} exists already by {variable}: {ways}.")
+                continue  # one connection twice is one fault
             made.append(_connection_of(read, file, name, table, where, tolerance_s, public_url))
             origin[name] = where("source_id_prefix")
     for at, one in enumerate(made):
@@ -119,6 +127,8 @@ def destination_of(read: Reader, file: ConfigFile, name: str, table: Mapping[str
         return known[0] if known else DESTINATION
     if wanted in known:
         return str(wanted)
+    if file.lost:
+        return DESTINATION  # perhaps the one that is meant; its fault is told
     where = file.where("connections", name, "destination")
     read.fault(f"{where} must name a table under [destinations]; {hint(str(wanted), known)}")
     return DESTINATION
@@ -151,9 +161,7 @@ def _connection_of(  # noqa: PLR0917
 ) -> Connection:
     """Make a connection of the file."""
     source, auth = table["source"], cast("Auth", table.get("auth", "signature"))
-    prefix = table.get("source_id_prefix", f"{name}:")
-    if len(prefix) > PREFIX_MAX or not prefix.isprintable():
-        read.fault(f"{where('source_id_prefix')} must be at most {PREFIX_MAX} printable characters.")
+    prefix = _prefix(read, where("source_id_prefix"), table.get("source_id_prefix", f"{name}:"))
     variable = table["secret_env"]
     if variable in read.environ:
         secrets = secrets_from(read, source, auth, variable)
@@ -193,9 +201,7 @@ def _connection(read: Reader, source: str, tolerance_s: int, public_url: str | N
     upper = source.upper()
     auth = cast("Auth", read.choice(f"{upper}_AUTH", "signature", ("signature", "bearer")))
     on_delete = cast("OnDelete", read.choice(f"{upper}_ON_DELETE", "delete", ("delete", "close", "ignore")))
-    prefix = source_prefix(read.environ, source)
-    if len(prefix) > PREFIX_MAX or not prefix.isprintable():
-        read.fault(f"{upper}_SOURCE_ID_PREFIX must be at most {PREFIX_MAX} printable characters.")
+    prefix = _prefix(read, f"{upper}_SOURCE_ID_PREFIX", source_prefix(read.environ, source))
     account_id = _account(read, f"{upper}_ACCOUNT_ID", read.text(f"{upper}_ACCOUNT_ID"), source)
     allow_test = source == "zendesk" and read.flag("ZENDESK_ALLOW_TEST_SECRET", default=False)
     link = link_setting(source)
@@ -252,6 +258,13 @@ def _public_url(read: Reader) -> str | None:
         read.fault("PUBLIC_URL must be our address as helpdesks call it, such as https://gateway.acme.example.")
         return None
     return value.rstrip("/")
+
+
+def _prefix(read: Reader, name: str, value: str) -> str:
+    """Check what stands before ticket ids: commands and logs name tickets by one word."""
+    if len(value) > PREFIX_MAX or not value.isprintable() or " " in value:
+        read.fault(f"{name} must be at most {PREFIX_MAX} printable characters without blanks.")
+    return value
 
 
 def _account(read: Reader, name: str, value: str | None, source: str) -> str | None:

@@ -111,6 +111,8 @@ class Rules:
         if not ours:  # an empty array, which the adapter knows, or every element of another account
             if foreign is not None:
                 raise foreign
+            if "sourceId" in self.map:
+                return Normalized(ignored="the body is an empty array")
             return source.normalize(payload, request, connection)
         return Normalized(tuple(changes), "" if changes else ignored, tuple(lacks))
 
@@ -189,7 +191,8 @@ class Rules:
     ) -> Normalized:
         """Read one element: by the map alone, or by the adapter with the map's fields laid over."""
         if "sourceId" in self.map:
-            return Normalized(tuple(self._mapped(body, connection, note)))
+            made = tuple(self._mapped(body, connection, note))
+            return Normalized(made, "" if made else f"map.items ({self.map['items']}) finds an empty array")
         read = source.normalize(part, request, connection)
         found = self._fields(body, note) if self.map and read.changes else {}
         changes = tuple(_with(change, found) for change in read.changes) if found else read.changes
@@ -217,8 +220,11 @@ class Rules:
     def _mapped(self, body: Json, connection: Connection, note: Note) -> Iterator[Change]:
         """Read a body of any shape by the map alone; no account is checked."""
         items = _search(self.map["items"], body) if "items" in self.map else [body]
-        if not isinstance(items, list):
-            items = [] if items is None else [items]
+        if isinstance(items, dict):
+            items = [items]
+        if not isinstance(items, list):  # a slip of the file must lose nothing
+            found = "nothing" if items is None else "no array"
+            raise UnreadablePayload("bad_map", f"map.items ({self.map['items']}) finds {found} in this body.")
         if len(items) > ITEMS_MAX:
             raise UnreadablePayload("too_many_items", f"map.items gives {len(items)} items, more than {ITEMS_MAX}.")
         for item in items:

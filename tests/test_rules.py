@@ -478,9 +478,22 @@ def test_what_the_map_cannot_read_is_unreadable(body, reason):
     assert caught.value.reason == reason
 
 
-def test_no_items_are_no_tickets():
-    assert normalized("generic", {"page": {}}, {"map": OWN}).changes == ()
-    assert normalized("generic", {"page": {"cases": []}}, {"map": OWN}).ignored
+def test_an_empty_array_of_items_is_no_ticket_and_says_so():
+    found = normalized("generic", {"page": {"cases": []}}, {"map": OWN})
+    assert (found.changes, found.ignored) == ((), "map.items (page.cases) finds an empty array")
+    found = normalized("generic", [], {"map": OWN})
+    assert (found.changes, found.ignored) == ((), "the body is an empty array")
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [({}, "nothing"), ({"cases": None}, "nothing"), ({"cases": 5}, "no array"), ({"cases": "x"}, "no array")],
+)
+def test_items_that_find_no_array_keep_the_body_since_the_map_may_have_a_slip(page, found):
+    with pytest.raises(UnreadablePayload) as caught:
+        normalized("generic", {"page": page}, {"map": OWN})
+    assert caught.value.reason == "bad_map"
+    assert caught.value.detail == f"map.items (page.cases) finds {found} in this body."
 
 
 def test_data_of_a_body_of_another_shape_is_left_as_it_is():

@@ -160,7 +160,7 @@ async def _settle_items(
 
 async def _after_success(deps: Deps, health: Health, acked: set[str]) -> Health:
     """Something was taken: Planhat is well. What failed before a lone probe passed holds poison and is bisected."""
-    if health.mode == "probing" and health.tested:
+    if health.mode and health.tested:
         groups = dict(await deps.store.suspects())
         known = dict.fromkeys(health.tested, 1)  # a lone one too: 5xx convicts only the second time
         changed = bisect.after_failure({**groups, **known}, health.tested) | known

@@ -7,6 +7,7 @@ It reads and never changes; of Redis only INFO, because managed servers refuse C
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import click
@@ -56,16 +57,26 @@ def finish(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         emit([row._asdict() for row in rows])
     else:
-        from rich.text import Text
-
-        screen = console()
-        for row in rows:
-            screen.print(
-                Text.assemble((f"{row.level:8}", STYLES[row.level]), f"{row.name:18} ", plain(row.sentence)),
-                soft_wrap=True,
-            )
+        _show(rows)
     if any(row.level == "fault" for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _show(rows: Iterable[Row]) -> None:
+    """Print a line for each row: whole for a script, on a terminal broken at its width under its own column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console()
+    drawn = Table.grid(padding=(0, 1, 0, 0))
+    for row in rows:
+        level, sentence = (f"{row.level:7}", STYLES[row.level]), plain(row.sentence)
+        if sys.stdout.isatty():
+            drawn.add_row(Text(*level), Text(f"{row.name:18}"), Text(sentence, overflow="fold"))
+        else:
+            screen.print(Text.assemble(level, f" {row.name:18} ", sentence), soft_wrap=True)
+    if drawn.row_count:
+        screen.print(drawn)
 
 
 def all_rows() -> list[Row]:
@@ -82,7 +93,8 @@ def all_rows() -> list[Row]:
 def release_rows() -> list[Row]:
     """Look at the settings of both banks, and at what both processes cannot start without."""
     rows, settings = settings_rows(os.environ)
-    if settings and not settings.store.redis_url:
+    store = settings.store if settings else _store_or_none()
+    if store is not None and not store.redis_url:
         rows.append(Row("fault", "redis", "REDIS_URL is not set: give the address of a Redis >= 7 or Valkey."))
     far = _far("settings")
     return _without_repeats(rows + far)

@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.cli.check import finish, release_rows
-from gateway.cli.frame import console, emit, json_option, table
+from gateway.cli.frame import config_file, console, emit, json_option, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.config.file import ConfigFile
     from gateway.settings import Settings
 
 SECRET: Final = ("SECRET", "TOKEN", "PASSWORD", "KEY")
 """Endings of names whose values are never shown."""
+
+TENANT_SETTINGS: Final = (
+    ("url", "PLANHAT_API_URL", "https://api.planhat.com"),
+    ("calls_per_minute", "PLANHAT_CALLS_PER_MINUTE", "150"),
+    ("max_in_flight", "PLANHAT_MAX_IN_FLIGHT", "1"),
+    ("history", "PLANHAT_HISTORY", "full"),
+)
+"""A destination's key in the file, its variable, what holds without; the far bank's, held equal by a test."""
 
 
 @click.group()
@@ -35,7 +46,7 @@ def check(*, as_json: bool) -> None:
     finish(release_rows(), as_json=as_json)
 
 
-@config.command("show")
+@config.command("show", short_help="Show what holds: connections, destinations, settings; never a secret.")
 @json_option
 def show(*, as_json: bool) -> None:
     """
@@ -45,23 +56,34 @@ def show(*, as_json: bool) -> None:
     """
     from gateway.settings import from_process
 
-    said = shown(from_process(), dict(os.environ))
+    said = shown(from_process(), config_file(), dict(os.environ))
     if as_json:
         emit(said)
         return
     screen = console()
-    heads = ("connection", "source", "route", "destination", "prefix", "auth", "on delete", "secrets", "rules")
-    table(heads, [list(row.values()) for row in said["connections"]])
+    if said["connections"]:
+        heads = ("route", "source", "destination", "prefix", "auth", "on delete", "secrets")
+        rows = [[value for key, value in row.items() if key not in ("name", "rules")] for row in said["connections"]]
+        table(heads, [[row[1], row[0], *row[2:]] for row in rows], whole=("route", "prefix"))
+    else:
+        screen.print("no connection, so every webhook is answered 404: set <SOURCE>_WEBHOOK_SECRET, or GATEWAY_CONFIG")
+    for row in said["connections"]:
+        if row["rules"] != "no":
+            screen.print(f"rules of {row['name']}: {row['rules']}", soft_wrap=True)
     screen.print(f"destinations: {', '.join(said['destinations'])}")
+    columns = ("destination", "url", "token", "calls a minute", "at once", "history")
+    table(columns, [list(row.values()) for row in said["tenants"]], whole=("destination", "url"))
     if said["settings"]:
         table(("setting", "value"), list(said["settings"].items()))
     for warning in said["warnings"]:
         screen.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
 
-def shown(settings: Settings, environ: dict[str, str]) -> dict[str, Any]:
+def shown(settings: Settings, file: ConfigFile | None, environ: dict[str, str]) -> dict[str, Any]:
     """Give what `config show --json` prints."""
     from gateway.settings import FAR_BANK, SETTINGS
+
+    rows = file.connections if file else {}
 
     known = {one.name for one in SETTINGS} | FAR_BANK
     endings = tuple(name.removeprefix("<SOURCE>") for name in known if "<" in name)
@@ -77,14 +99,36 @@ def shown(settings: Settings, environ: dict[str, str]) -> dict[str, Any]:
                 "auth": one.auth,
                 "on_delete": one.on_delete,
                 "secrets": len(one.secrets),
-                "rules": "yes" if one.rules else "no",
+                "rules": ", ".join(_rules(rows.get(one.name, {}))) or "no",
             }
             for one in settings.connections
         ],
         "destinations": list(settings.destinations),
+        "tenants": [_tenant(name, file, environ) for name in settings.destinations],
         "settings": {name: _masked(name, value) for name, value in ours.items()},
         "warnings": list(settings.warnings),
     }
+
+
+def _rules(row: Mapping[str, Any]) -> Iterator[str]:
+    """Name what a connection's table rules: `only.tags`, `map.product`, `status`."""
+    for name in ("only", "ignore", "status", "map", "company"):
+        inner = row.get(name, {})
+        yield from [name] if inner and name == "status" else [f"{name}.{key}" for key in inner]
+    if row.get("api"):
+        yield "api"
+
+
+def _tenant(name: str, file: ConfigFile | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Give where a destination sends and how fast: the file's word, else the variable's, else what holds without."""
+    table = file.destinations.get(name, {}) if file else {}
+    token = table.get("token_env", "PLANHAT_API_TOKEN")
+    held = {
+        key: str(table.get(key) or environ.get(variable, "").strip() or default)
+        for key, variable, default in TENANT_SETTINGS
+    }
+    said = token if environ.get(token, "").strip() else f"{token} (not set)"
+    return {"name": name, "url": held.pop("url").rstrip("/"), "token": said, **held}
 
 
 def _masked(name: str, value: str) -> str:

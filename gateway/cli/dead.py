@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -28,7 +29,8 @@ WHAT_TO_DO: Final = {
     "replay it.",
     "incomplete": "Set the helpdesk's API credentials so that the whole ticket is read, or let the webhook send "
     "title, status and e-mail; then replay it.",
-    "no_credentials": "Set the helpdesk's API credentials; a worker that starts with them replays this by itself.",
+    "no_credentials": "Set the helpdesk's API credentials, if the source has look-ups: a worker that starts with them "
+    "replays this by itself. Else let the sender give what is missing: the ticket's next change then closes this.",
     "not_found": "The helpdesk has no such ticket: discard this, unless the credentials belong to another account.",
     "too_large": "Shorten the ticket, or raise BATCH_MAX_BYTES, then replay it.",
     "refused": "Read Planhat's words above, change the ticket (or Planhat's settings), then replay it.",
@@ -36,7 +38,9 @@ WHAT_TO_DO: Final = {
     "damaged": "This release cannot read the change: update the gateway, then replay it.",
 }
 FOR_DELIVERIES: Final = (
-    "Change what the helpdesk sends (or update the gateway), then replay it: the body is kept whole and is read anew."
+    "Mend what reads it (the field map of its connection, its settings, or the gateway by an update), then replay it: "
+    "the body is kept as it came and is read anew. Changing what the helpdesk sends mends only what comes after; "
+    "discard this when nobody can read it."
 )
 OTHERWISE: Final = "Mend what the reason says, then replay it; discard it when it is not wanted."
 
@@ -63,11 +67,12 @@ def list_(reason: str | None, kind: str | None, limit: int, *, as_json: bool) ->
             return await rows_of(store, kind=kind, reason=reason, limit=limit)
 
     rows = run(work())
+    if not rows:
+        click.echo(run(none_there(kind=kind, reason=reason)), err=as_json)
     if as_json:
         emit([shown(row) for row in rows])
         return
     if not rows:
-        click.echo("Nothing is dead and nothing is quarantined.")
         return
     table(
         ("id", "kind", "reason", "since", "detail"),
@@ -82,6 +87,25 @@ async def rows_of(
     return await store.dead_letters(
         kind="ticket" if kind == "ticket" else "delivery" if kind else None, reason=reason, limit=limit
     )
+
+
+async def none_there(*, kind: str | None = None, reason: str | None = None) -> str:
+    """Say that nothing was found, and what there is of other kinds and reasons."""
+    async with open_store() as store:
+        rows = await rows_of(store)
+    if not rows:
+        return "Nothing is dead and nothing is quarantined."
+    names = {"tickets": "ticket", "deliveries": "delivery"}
+    counted = {name: Counter(row.reason for row in rows if row.kind == one) for name, one in names.items()}
+    there = " and ".join(
+        f"{name} ({', '.join(f'{why} {count}' for why, count in whys.most_common())})"
+        for name, whys in counted.items()
+        if whys
+    )
+    wanted = " and ".join(
+        (*([f"is a {kind}"] if kind else []), *([f"has reason {reason}"] if reason is not None else []))
+    )
+    return plain(f"None of the {len(rows)} {wanted}: there are {there}.")
 
 
 def shown(row: DeadRow) -> dict[str, Any]:
@@ -121,7 +145,7 @@ def show(ident: str, *, as_json: bool) -> None:
             table((part, ""), dict(full[part]).items())
     if "body" in full:
         screen.print("body", style="bold")
-        screen.print(plain(full["body"], 100_000))
+        click.echo(plain(full["body"], 100_000))  # as it came: a line broken for the screen could not be copied
     screen.print(f"\nWhat to do: {full['do']}")
 
 
@@ -175,12 +199,17 @@ def replay(idents: tuple[str, ...], reason: str | None, *, everything: bool, as_
     change joins its ticket, and what is older than what Planhat has changes nothing.
     """
 
-    async def work() -> Replayed:
+    async def work() -> Replayed | None:
         async with open_store() as store:
             chosen = await _chosen(store, idents, reason, everything=everything)
-            return await replayed(store, chosen, named=bool(idents))
+            return None if not chosen else await replayed(store, chosen, named=bool(idents))
 
     came = run(work())
+    if came is None:
+        click.echo(run(none_there(reason=reason)), err=as_json)
+        if not as_json:
+            return
+        came = Replayed()
     said = {"tickets": came.tickets, "deliveries": came.deliveries, "ignored": came.ignored, "stayed": came.stayed}
     if as_json:
         emit(said)
@@ -295,7 +324,7 @@ def discard(idents: tuple[str, ...], reason: str | None, *, everything: bool, ye
 
     chosen = run(choose())
     if not chosen:
-        click.echo("There is nothing to discard.")
+        click.echo(f"There is nothing to discard. {run(none_there(reason=reason))}")
         return
     if not yes:
         click.confirm(f"Remove {len(chosen)} for good? What they hold is lost", abort=True)
@@ -328,3 +357,5 @@ def export(output: str | None, reason: str | None) -> None:
         raise Failure(f"{output} cannot be written ({error.strerror}): give another --output.") from error
     count = run(work(out))
     sys.stderr.write(f"{count} written\n")
+    if not count:
+        click.echo(run(none_there(reason=reason)), err=True)

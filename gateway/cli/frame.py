@@ -16,7 +16,7 @@ import click
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 
     from rich.console import Console
 
@@ -58,8 +58,19 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table for a person; cells are shown as they are, never read as markup."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    whole: Collection[str] = (),
+) -> None:
+    """
+    Print a table for a person; cells are shown as they are, never read as markup.
+
+    Args:
+        whole: columns that are copied, and so are not broken into lines while others can be.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +78,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, show_header=any(columns)
     )
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        drawn.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
         drawn.add_row(*(Text(plain(cell)) for cell in row))
     console().print(drawn)

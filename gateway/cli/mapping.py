@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.core.change import Change, Json
+    from gateway.core.placing import Placing
     from gateway.sources.base import Connection, Normalized, OnDelete, Request
 
 NEW_STATUS: Final = {
@@ -28,6 +30,24 @@ NEW_STATUS: Final = {
     "handshake": "the sender asks whether we are here",
     "unreadable": "would be kept whole in quarantine",
 }
+
+
+LOOKED_UP: Final = frozenset(
+    {
+        "zendesk",
+        "freshdesk",
+        "freshservice",
+        "jira_service_management",
+        "intercom",
+        "hubspot",
+        "kustomer",
+        "pylon",
+        "front",
+        "help_scout",
+        "salesforce",
+    }
+)
+"""Sources that the far bank can ask, `workers.helpdesks.CLIENTS`; held equal by tests/cli/test_map_try.py."""
 
 
 @click.group("map")
@@ -65,7 +85,7 @@ def try_(connection: str, files: tuple[Path, ...], headers: Path | None, method:
         if as_json:
             emit(said)
         else:
-            _show(said)
+            _show(said, made.source)
 
 
 def connection_named(name: str) -> Connection:
@@ -145,17 +165,47 @@ def tried(request: Request, connection: Connection) -> dict[str, Any]:
     except UnreadablePayload as error:
         return _said("unreadable", str(error), **more)
     normalized = on_delete(normalized, connection)
+    said = _outcome(normalized)
     if os.environ.get("GATEWAY_CONFIG", "").strip():
-        more["fates"] = fates(normalized, connection)
-    return _outcome(normalized) | more
+        ends = fates(normalized, connection)
+        more["fates"] = {ticket: end.sentence for ticket, end in ends.items()}
+        notes += (end.why for end in ends.values() if end.why)
+        more |= {"decided": notes} if notes else {}
+        said["tickets"] = [_placed(row, ends[row["sourceId"]]) for row in said["tickets"]]
+    return said | more
 
 
-def fates(normalized: Normalized, connection: Connection) -> dict[str, str]:
-    """Say what would happen to each ticket of a body, were it the first that is heard of it: ticket -> sentence."""
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """
+    What would become of a ticket.
+
+    sentence: what would happen to it.
+    company: the company fields of its item, None for a deletion.
+    why: which company rule decided them, "" when none did.
+    """
+
+    sentence: str
+    company: Mapping[str, Json] | None = None
+    why: str = ""
+
+
+def _placed(row: dict[str, Json], fate: Fate) -> dict[str, Json]:
+    """Lay the company fields that are sent over those that the body gave."""
+    from gateway.core.placing import PLACES
+
+    if fate.company is None:
+        return row
+    return {name: value for name, value in row.items() if name not in PLACES} | dict(fate.company)
+
+
+def fates(normalized: Normalized, connection: Connection) -> dict[str, Fate]:
+    """Say what would become of each ticket of a body, were it the first that is heard of it, by ticket."""
     from gateway.core.change import frame
     from gateway.core.fold import fold
     from gateway.core.lookups import Found, wants, wants_reread
     from gateway.core.part import read
+    from gateway.core.placing import ORDINARY, PLACES
     from gateway.core.ticket import REASONS, make_item, screen
     from gateway.rules import placing_of, placing_with
 
@@ -163,32 +213,44 @@ def fates(normalized: Normalized, connection: Connection) -> dict[str, str]:
     row = file.connections.get(connection.name, {}) if file else {}
     placing = placing_of(row, placing_with(file.free_mail if file else {}))
     looks_up = "api" in row if row else _has_credentials(connection.source)
-    told: dict[str, str] = {}
+    told: dict[str, Fate] = {}
     frames: dict[str, list[bytes]] = {}
     now_us = 1 + max((change.updated_at_ms or 0 for change in normalized.changes), default=0) * 1000
     for at, change in enumerate(normalized.changes):
         frames.setdefault(change.ticket, []).append(frame(change.encode(), now_us + at))
     for ticket, parts in frames.items():
         folded = fold(None, read(b"".join(parts)))
-        wanted = sorted({want.kind for want in wants(folded)})
         if folded.action == "delete":
-            told[ticket] = "deleted in Planhat"
-        elif wants_reread(folded) and looks_up:
-            told[ticket] = "read from the helpdesk first: the body alone is not enough"
+            told[ticket] = Fate("deleted in Planhat")
+            continue
+        wanted = sorted({want.kind for want in wants(folded)})
+        item = make_item(folded, Found(), ticket=ticket, source=connection.source, placing=placing)
+        if wants_reread(folded) and looks_up:
+            sentence = "read from the helpdesk first: the body alone is not enough"
         elif wants_reread(folded) and not folded.part.fields:
-            told[ticket] = f"buried as no_credentials: {REASONS['no_credentials']}"
+            sentence = f"buried as no_credentials: {REASONS['no_credentials']}"
         elif wanted and looks_up:
-            told[ticket] = f"looked up in the helpdesk first: {', '.join(wanted)}"
+            sentence = f"looked up in the helpdesk first: {', '.join(wanted)}"
+        elif reason := screen(folded, item, max_bytes=1 << 24):
+            sentence = f"buried as {reason}: {REASONS[reason]}"
+        elif placing.resolve and item.kept.get("companyExternalId"):
+            sentence = "sent when its company stands in Planhat's company list, and waits until then"
         else:
-            item = make_item(folded, Found(), ticket=ticket, source=connection.source, placing=placing)
-            reason = screen(folded, item, max_bytes=1 << 24)
-            if reason:
-                told[ticket] = f"buried as {reason}: {REASONS[reason]}"
-            elif placing.resolve and item.kept.get("companyExternalId"):
-                told[ticket] = "sent when its company stands in Planhat's company list, and waits until then"
-            else:
-                told[ticket] = "sent"
+            sentence = "sent"
+        company = {name: value for name in PLACES if (value := item.kept.get(name))}
+        told[ticket] = Fate(sentence, company, "" if placing == ORDINARY else _why(ticket, company, placing))
     return told
+
+
+def _why(ticket: str, company: Mapping[str, Json], placing: Placing) -> str:
+    """Say which company rule gave a ticket its company."""
+    shown = ", ".join(f"{name} {plain(value)}" for name, value in company.items()) or "in no company"
+    if placing.external_id or placing.company_id:
+        rule = "external_id" if placing.external_id else "id"
+        return f"company: {ticket} is {shown}, by company.{rule}, whatever the body says"
+    left = [name for name, wanted in (("external_id", placing.by_external_id), ("domain", placing.by_domain)) if wanted]
+    resolved = "; companyId is looked up in Planhat's list" if placing.resolve else ""
+    return f"company: {ticket} is {shown}, by {' and '.join(left)}{resolved}"
 
 
 def _has_credentials(source: str) -> bool:
@@ -263,7 +325,7 @@ def _row(change: Change) -> dict[str, Json]:
     return row
 
 
-def _show(said: Mapping[str, Any]) -> None:
+def _show(said: Mapping[str, Any], source: str) -> None:
     screen = console()
     screen.print(f"{said['file']}: {said['outcome']}, {NEW_STATUS[said['outcome']]}", style="bold")
     if said["reason"]:
@@ -272,8 +334,19 @@ def _show(said: Mapping[str, Any]) -> None:
         gone = row["sourceId"] in said["deleted"]
         table(("field", "becomes"), [*row.items(), *([("(ticket)", "deleted")] if gone else [])])
     for note in said.get("decided", ()):
-        screen.print(f"  {plain(note)}", style="cyan")
+        if note != said["reason"]:
+            screen.print(f"  {plain(note)}", style="cyan")
     for ticket, fate in said.get("fates", {}).items():
         screen.print(f"  {plain(ticket)} would be {plain(fate)}")
     if said["needs_lookup"]:
-        screen.print(f"  to be looked up in the helpdesk: {', '.join(said['needs_lookup'])}")
+        screen.print(f"  {_lacking(said, source)}: {', '.join(said['needs_lookup'])}")
+
+
+def _lacking(said: Mapping[str, Any], source: str) -> str:
+    """Say who must give what the body does not tell."""
+    if source not in LOOKED_UP:
+        return f"not in the body, and {source} has no look-ups, so the sender must give it"
+    ends = [end for ticket, end in said.get("fates", {}).items() if ticket not in said["deleted"]]
+    if ends and not any(end.startswith(("looked up", "read from")) for end in ends):
+        return "not in the body and not looked up: the body must tell it, or its id where API credentials are set"
+    return "to be looked up in the helpdesk"

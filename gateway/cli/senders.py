@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     Sender = Callable[[str, bytes, float, str], dict[str, str]]
 
 
+JSON: Final = "application/json"
+
+
 def zendesk(secret: str, body: bytes, now_s: float, delivery_id: str) -> dict[str, str]:
     """Sign as Zendesk: base64(HMAC-SHA256(secret as text, timestamp + body))."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
@@ -233,12 +236,20 @@ SIGN_THE_URL: Final = ("hubspot",)
 
 
 def signed(
-    source: str, secret: str, body: bytes, *, delivery_id: str = "", now_s: float | None = None, url: str = ""
+    source: str,
+    secret: str,
+    body: bytes,
+    *,
+    auth: str = "signature",
+    delivery_id: str = "",
+    now_s: float | None = None,
+    url: str = "",
 ) -> dict[str, str]:
     """
     Give the headers with which a source sends a body, signature included (lower-case names).
 
     Args:
+        auth: of the connection; with `bearer` nothing is signed, the secret is shown.
         delivery_id: the sender's id of the delivery, the same on its retries; a new one when empty.
         now_s: Unix time of the signature; now when None.
         url: the address that is called, for those who sign it.
@@ -247,6 +258,8 @@ def signed(
     """
     if source not in SENDERS:
         raise Misuse(f"This release cannot sign as {source!r}, only as {', '.join(SENDERS)}.")
+    if auth == "bearer":
+        return {**freshdesk(secret, body, 0, ""), "content-type": "text/xml" if source == "salesforce" else JSON}
     last = url if source in SIGN_THE_URL else delivery_id or f"msg_{secrets.token_hex(12)}"
     return SENDERS[source](secret, body, time.time() if now_s is None else now_s, last)
 

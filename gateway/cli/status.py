@@ -77,8 +77,8 @@ def status(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--reason", default="by hand", show_default=True, help="Shown by `status` to whoever wonders.")
-def pause(reason: str) -> None:
+@click.option("--reason", help="Shown by `status`; without it the one of an earlier `pause` stays, else: by hand.")
+def pause(reason: str | None) -> None:
     """
     Stop sending to Planhat until `resume`; webhooks are still taken in. Reads REDIS_URL.
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any, Final
@@ -12,10 +13,12 @@ import click
 import orjson
 
 from gateway.cli import Failure, Misuse
-from gateway.cli.frame import destination_asked, emit, json_option, table
+from gateway.cli.frame import destination_asked, emit, json_option, plain, table
 from gateway.cli.processes import environment, python
 
 ANSWER_S: Final = 300
+PLANHAT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
+"""Planhat's own id of a ticket. Source: planhat.com/developers/api (objectId), documented."""
 
 
 def far_bank(*arguments: str, answer_s: float = ANSWER_S) -> Any:
@@ -80,14 +83,14 @@ def list_(  # noqa: PLR0917  one parameter for each documented filter
 ) -> None:
     """List tickets as Planhat has them."""
     asked = {"--company-id": company_id, "--email": email, "--status": state, "--search": search, "--sort": sort}
-    options = [part for name, value in asked.items() if value is not None for part in (name, value)]
+    options = [f"{name}={value}" for name, value in asked.items() if value is not None]
     options += ["--limit", str(limit), "--offset", str(offset), "--destination", destination_asked()]
     rows = far_bank("tickets", "list", *options)
     if as_json:
         emit(rows)
         return
-    names = ("_id", "sourceId", "status", "email", "updateDate", "subject")
-    table(names, [[row[name] for name in names] for row in rows])
+    names = ("_id", "sourceId", "status", "email", "subject")
+    table(names, [[row[name] for name in names] for row in rows], whole=("_id",))
 
 
 @tickets.command("delete", short_help="Delete tickets by Planhat's own ids.")
@@ -96,12 +99,18 @@ def list_(  # noqa: PLR0917  one parameter for each documented filter
 @json_option
 def delete(idents: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
     """Delete tickets by Planhat's own _ID (see `tickets list`); a sourceId is not enough for Planhat."""
+    if wrong := [ident for ident in idents if not PLANHAT_ID.fullmatch(ident)]:
+        raise Misuse(
+            f"{', '.join(plain(repr(one)) for one in wrong)}: Planhat deletes by its own _id, 24 hex digits: see the "
+            "column _id of `planhat-gateway tickets list`. Nothing was deleted."
+        )
     if not yes:
         click.confirm(f"Delete {len(idents)} in Planhat?", abort=True, err=True)
     rows = far_bank("tickets", "delete", *idents, "--destination", destination_asked())
     if as_json:
         emit(rows)
     else:
-        table(("_id", "came to", "detail"), [(row["_id"], row["outcome"], row["detail"]) for row in rows])
+        told = [(row["_id"], row["outcome"], row["detail"]) for row in rows]
+        table(("_id", "came to", "detail"), told, whole=("_id",))
     if any(row["outcome"] not in ("done", "gone") for row in rows):
         raise click.exceptions.Exit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -24,7 +25,7 @@ from gateway.cli.frame import plain
 from gateway.cli.processes import Child, environment, family, free_port, interruptible, python, start, wait_for_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FOLDER: Final = Path(".planhat-gateway")
 GRACE_S: Final = 25.0
@@ -82,7 +83,7 @@ def _run(*, fresh: bool, port: int) -> None:
         env.pop("PLANHAT_API_TOKEN", None)  # the near bank never knows it
         children.append(start("web", python("gateway", "web", "--host", "127.0.0.1"), env=env, lines=_line))
         wait_for_port(children[-1], port)
-        _welcome(port, generic, far, redis.url, folder)
+        _welcome(port, generic, _elsewhere(port, kept, far, redis.url), _routes(env), far, folder)
         while all(child.running for child in children) and redis.running:
             time.sleep(0.1)
         ended = next((child for child in children if not child.running), None)
@@ -161,7 +162,33 @@ def _line(name: str, line: str) -> None:
         sys.stdout.flush()
 
 
-def _welcome(port: int, generic: str, far: Mapping[str, str], redis_url: str, folder: Path) -> None:
+def _routes(environ: Mapping[str, str]) -> list[str]:
+    """Give the names of the connections that the web process has."""
+    from gateway.settings import from_env
+
+    return [one.name for one in from_env(environ).connections]
+
+
+def _elsewhere(port: int, kept: Kept, far: Mapping[str, str], redis_url: str) -> str:
+    """Give a line that makes another terminal know what this one made; secrets that it was given are not in it."""
+    ours = {"REDIS_URL": redis_url, "PORT": str(port)}
+    if far.get("PLANHAT_API_URL"):  # the double's token is good for nothing else
+        ours |= far
+    given = {name: value for name in ("GATEWAY_CONFIG", "GENERIC_WEBHOOK_SECRET") if (value := _set(name))}
+    if "GATEWAY_CONFIG" in given:
+        ours["GATEWAY_CONFIG"] = str(Path(given["GATEWAY_CONFIG"]).absolute())
+    if "GENERIC_WEBHOOK_SECRET" not in given:
+        ours["GENERIC_WEBHOOK_SECRET"] = kept.generic
+    return " ".join(("export", *(f"{name}={shlex.quote(value)}" for name, value in ours.items())))
+
+
+def _set(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _welcome(  # noqa: PLR0917  what is said, in its order
+    port: int, generic: str, elsewhere: str, routes: Sequence[str], far: Mapping[str, str], folder: Path
+) -> None:
     """Say where everything is and how to send something."""
     from gateway.cli.senders import generic_key
 
@@ -171,15 +198,19 @@ def _welcome(port: int, generic: str, far: Mapping[str, str], redis_url: str, fo
     first = generic.split(",", 1)[0].strip()
     key = generic_key(first)
     ours = "planhat-gateway" if shutil.which("planhat-gateway") else f"{sys.executable} -m gateway"
+    hooks = "\n                ".join(f"{web}/webhooks/{route}" for route in routes)
     said = f"""
-webhooks        {web}/webhooks/generic (and one for each <SOURCE>_WEBHOOK_SECRET that is set)
+webhooks        {hooks}
 generic secret  {generic}
 health          {web}/readyz   {web}/metrics
 planhat         {planhat}{double}
-redis           REDIS_URL={redis_url}   (for `status`, `dead list`, ... in another terminal)
 data            {folder}   (Ctrl-C keeps it, `up --fresh` throws it away)
 
-Send something from another terminal:
+In another terminal, for `status`, `check`, `dead`, `tickets`, ... (beside the settings that you gave this one):
+
+{elsewhere}
+
+Send something from there:
 
 {ours} send-sample generic created_full --url {web} --secret {first}
 {_curl(web, key.hex()) if key else ""}

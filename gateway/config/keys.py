@@ -27,6 +27,8 @@ class Key:
     example: a value for the example file; None leaves it out there.
     choices: the only values of a text, or of the names of a table of queries.
     low, high: bounds of an integer.
+    pattern: what a text, or each of an array, must match from end to end; `must` says it in words. A fault does not
+        repeat the text, which may be a secret that was pasted in the place of its variable's name.
     """
 
     kind: Kind
@@ -37,15 +39,27 @@ class Key:
     low: int = 0
     high: int = 0
     needed: bool = False
+    pattern: str = ""
+    must: str = ""
 
 
-MAP_NAMES: Final = ("sourceId", "items", "createdAt", "updatedAt", "deleted", *FIELDS)
+VARIABLE: Final = "[A-Z_][A-Z0-9_]*"
+DOMAIN: Final = r"[^\s@./]+(\.[^\s@./]+)+"
+PREFIX: Final = r"\S{0,64}"
+
+
+def _variable(meaning: str, example: str) -> Key:
+    must = f"must name a variable, such as {example}: capital letters, digits and _; its value stays out of the file."
+    return Key("text", meaning, example, needed=True, pattern=VARIABLE, must=must)
+
+
+WHOLE_BODY: Final = ("items", "createdAt", "updatedAt", "deleted")
+"""Names of a field map that only a map with `sourceId` uses."""
+MAP_NAMES: Final = ("sourceId", *WHOLE_BODY, *FIELDS)
 """Names of a field map; `custom.NAME` as well. With `sourceId` the map reads the whole body by itself."""
 
 _DESTINATION: Final = {
-    "token_env": Key(
-        "text", "variable that holds the token of the tenant's Private App", "PLANHAT_API_TOKEN", needed=True
-    ),
+    "token_env": _variable("variable that holds the token of the tenant's Private App", "PLANHAT_API_TOKEN"),
     "url": Key("text", "address of the tenant's region", "https://api.planhat.com"),
     "calls_per_minute": Key("integer", "shared by all workers; the soft quota is 200", 150, low=1, high=9000),
     "max_in_flight": Key("integer", "bulk calls at once", 1, low=1, high=50),
@@ -55,7 +69,7 @@ _DESTINATION: Final = {
 _API: Final = {
     "email": Key("text", "the agent whose token it is (Zendesk, Jira)", "agent@acme.example"),
     "client_id": Key("text", "the OAuth client (Salesforce, Help Scout); token_env is then its secret"),
-    "token_env": Key("text", "variable that holds the API token or key", "ZENDESK_EMEA_API_TOKEN", needed=True),
+    "token_env": _variable("variable that holds the API token or key", "ZENDESK_EMEA_API_TOKEN"),
     "url": Key("text", "another API address than the vendor's"),
 }
 
@@ -89,17 +103,25 @@ _COMPANY: Final = {
 _CONNECTION: Final = {
     "source": Key("text", "the helpdesk", "zendesk", choices=tuple(SOURCES), needed=True),
     "destination": Key("text", "name of a table under [destinations]; not needed while there is one", "planhat"),
-    "secret_env": Key(
-        "text",
-        "variable that holds the webhook's secret; a comma-separated list rotates",
-        "ZENDESK_EMEA_SECRET",
-        needed=True,
+    "secret_env": _variable(
+        "variable that holds the webhook's secret; a comma-separated list rotates", "ZENDESK_EMEA_SECRET"
     ),
-    "auth": Key("text", "how the sender proves itself", "signature", choices=("signature", "bearer")),
+    "auth": Key(
+        "text", "how the sender proves itself: signature, bearer", "signature", choices=("signature", "bearer")
+    ),
     "on_delete": Key(
-        "text", "what a deleted ticket becomes in Planhat", "close", choices=("delete", "close", "ignore")
+        "text",
+        "what a deleted ticket becomes in Planhat: delete (the default), close, ignore",
+        "close",
+        choices=("delete", "close", "ignore"),
     ),
-    "source_id_prefix": Key("text", "put before every ticket id; `NAME:` by default", "emea:"),
+    "source_id_prefix": Key(
+        "text",
+        "put before every ticket id; `NAME:` by default",
+        "emea:",
+        pattern=PREFIX,
+        must="must be at most 64 printable characters without blanks.",
+    ),
     "domain": Key("text", "subdomain or host of the helpdesk's pages, makes links", "acme-emea"),
     "account_id": Key("text", "bodies of another account are refused"),
     "api": Key("table", "credentials for look-ups", keys=_API),
@@ -110,6 +132,8 @@ _CONNECTION: Final = {
     "company": Key("table", "how tickets are placed", keys=_COMPANY),
 }
 
+_MUST_DOMAIN: Final = "must be mail domains, such as isp.example, without what stands before the @."
+
 FILE: Final = {
     "destinations": Key("tables", "Planhat tenants", keys=_DESTINATION),
     "connections": Key("tables", "helpdesks; NAME makes the route /webhooks/NAME", keys=_CONNECTION),
@@ -117,8 +141,8 @@ FILE: Final = {
         "table",
         "mail providers whose domains name no company",
         keys={
-            "add": Key("texts", "these as well", ["isp.example"]),
-            "remove": Key("texts", "not these", ["web.de"]),
+            "add": Key("texts", "these as well", ["isp.example"], pattern=DOMAIN, must=_MUST_DOMAIN),
+            "remove": Key("texts", "not these", ["web.de"], pattern=DOMAIN, must=_MUST_DOMAIN),
         },
     ),
 }

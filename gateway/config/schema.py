@@ -33,10 +33,11 @@ def _object(keys: Mapping[str, Key]) -> dict[str, Any]:
 
 def _property(key: Key) -> dict[str, Any]:
     text: dict[str, Any] = _TEXT | ({"enum": list(key.choices)} if key.choices else {})
+    text |= {"pattern": f"^(?:{key.pattern})$"} if key.pattern else {}
     custom = {"type": "object", "additionalProperties": _TEXT}
     kinds: dict[str, dict[str, Any]] = {
         "text": text,
-        "texts": {"type": "array", "items": text},
+        "texts": {"type": "array", "items": text, "minItems": 1},
         "flag": {"type": "boolean"},
         "integer": {"type": "integer", "minimum": key.low, "maximum": key.high},
         "words": {"type": "object", "additionalProperties": _TEXT},

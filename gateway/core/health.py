@@ -137,8 +137,8 @@ def after_unavailable(health: Health, tested: tuple[str, ...], words: str = "") 
         words: Planhat's.
     """
     fails = health.fails + 1
-    if health.mode:  # one ticket that alone fails again and again stays under suspicion until another has passed
-        alone = tested if len(tested) == 1 and tested == health.tested else ()
+    if health.mode:  # one ticket that fails alone after it has failed before is under suspicion until another has passed
+        alone = tested if len(tested) == 1 and tested[0] in health.tested else ()
         return replace(health, fails=fails, mode="open", tested=alone)
     mode: Mode = "probing" if fails >= FAILURES_BEFORE_PROBE else ""
     return replace(health, fails=fails, mode=mode, tested=tested, words=words)

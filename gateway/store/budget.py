@@ -116,9 +116,9 @@ class Budget(Room):
         """End a stop; a pause and a hold stay. Gives whether there was one."""
         return bool(await self.command("HDEL", self.keys.pause, "stopped", "detail", "token_hash", "probe_at_ms"))
 
-    async def hold(self, reason: str) -> None:
-        """Hold the destination by hand: nothing is sent until `unhold`."""
-        await self.command("HSET", self.keys.pause, "held", reason or "held")
+    async def hold(self, reason: str | None = None) -> None:
+        """Hold the destination by hand: nothing is sent until `unhold`. Without a reason an earlier one stays."""
+        await self.command("HSET" if reason else "HSETNX", self.keys.pause, "held", reason or "by hand")
 
     async def unhold(self) -> bool:
         """End a hold. Gives whether there was one."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import urllib.parse
 
 import pytest
 from click.testing import CliRunner
@@ -180,3 +187,72 @@ def test_a_worker_without_settings_says_what_it_lacks_and_exits_with_2():
     )
     assert said.returncode == 2
     assert [line.split(" ")[0] for line in said.stderr.splitlines()] == ["REDIS_URL", "PLANHAT_API_TOKEN"]
+
+
+@pytest.fixture
+def listed(sandbox, redis_url):
+    """Two tickets in the double; gives the environment to reach it."""
+    import httpx
+
+    items = [
+        {"sourceId": f"sorted-{n}", "email": f"somebody.with.a.long.name.{n}@example.com", "domains": ["example.com"]}
+        | {"title": "A subject that needs room of its own", "status": "open"}
+        for n in (1, 2)
+    ]
+    answer = httpx.put(f"{sandbox}/tickets", json=items, headers={"authorization": f"Bearer {TOKEN}"}, trust_env=False)
+    assert answer.status_code == 200
+    return {"PLANHAT_API_TOKEN": TOKEN, "PLANHAT_API_URL": sandbox, "REDIS_URL": redis_url}
+
+
+def test_a_filter_that_begins_with_a_dash_reaches_planhat(listed):
+    import httpx
+
+    filters = {"companyId": "-c", "email": "-e", "status": "-s", "search": "-t", "sort": "-sourceId"}
+    names = ("--company-id", "--email", "--status", "--search", "--sort")
+    options = [part for pair in zip(names, filters.values(), strict=True) for part in pair]
+    assert json.loads(run("tickets", "list", *options, "--json", code=0, **listed).stdout) == []
+    log = httpx.get(f"{listed['PLANHAT_API_URL']}/_sandbox/log", trust_env=False).json()
+    assert filters.items() <= dict(urllib.parse.parse_qsl(log[-1]["query"])).items()
+
+
+def test_a_source_id_is_refused_before_planhat_is_asked_to_delete_it(listed):
+    (first, *_) = json.loads(run("tickets", "list", "--json", code=0, **listed).stdout)
+    for wrong in ("generic:1", "nope", first["_id"][:-1]):
+        said = run("tickets", "delete", first["_id"], wrong, "--yes", code=2, **listed)
+        assert f"'{wrong}'" in said.stderr
+        assert "column _id of `planhat-gateway tickets list`" in said.stderr
+    assert first in json.loads(run("tickets", "list", "--json", code=0, **listed).stdout)
+    assert (
+        json.loads(run("tickets", "delete", "A" * 24, "--yes", "--json", code=0, **listed).stdout)[0]["outcome"]
+        == "gone"
+    )
+
+
+def test_a_list_that_is_refused_names_the_next_step(listed):
+    said = run("tickets", "list", code=1, **listed | {"PLANHAT_API_TOKEN": "wrong"}).stderr
+    assert "401" in said
+    assert "`planhat-gateway check` tells" in said
+
+
+def on_terminal(*arguments: str, columns: int, **env: str) -> list[str]:
+    """Run a command on a terminal of that width; give its lines."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    command = [sys.executable, "-m", "gateway", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(env)):
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # how Linux tells the end of a terminal
+            while part := os.read(ours, 65_536):
+                said += part
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).splitlines()
+
+
+def test_a_terminal_of_80_columns_shows_whole_ids_and_no_longer_line(listed):
+    rows = json.loads(run("tickets", "list", "--json", code=0, **listed).stdout)
+    lines = on_terminal("tickets", "list", columns=80, **listed)
+    assert all(any(line.startswith(f"{row['_id']} ") for line in lines) for row in rows)
+    lines = on_terminal("check", "--release", columns=80, GENERIC_WEBHOOK_SECRET="short")
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(" " * 27) for line in lines)  # goes on under its own column

@@ -15,6 +15,7 @@ from gateway.cli import cli
 from gateway.config.file import load
 from gateway.config.schema import schema
 from tests.cli.test_map_try import GENERIC, ROW
+from workers.settings import all_from_env as far_settings
 
 OWN_SECRET = "whsec_" + "QUJD" * 10
 FILE = """
@@ -102,7 +103,8 @@ def test_show_tells_what_holds_and_no_secret(file: Path) -> None:
     assert [row["name"] for row in said["connections"]] == ["generic", "own", "desk"]
     assert said["connections"][1] == {
         "name": "own", "source": "generic", "route": "/webhooks/own", "destination": "planhat", "prefix": "erp:",
-        "auth": "signature", "on_delete": "delete", "secrets": 1, "rules": "yes",
+        "auth": "signature", "on_delete": "delete", "secrets": 1,
+        "rules": "only.tags, ignore.when, status, map.product",
     }  # fmt: skip
     assert said["destinations"] == ["planhat", "labs"]
     assert said["settings"]["GENERIC_WEBHOOK_SECRET"] == "(set)"
@@ -110,6 +112,68 @@ def test_show_tells_what_holds_and_no_secret(file: Path) -> None:
     for arguments in (["config", "show", "--json"], ["config", "show"]):
         text = with_file(file, *arguments, GENERIC_WEBHOOK_SECRET=OWN_SECRET).output
         assert not any(secret in text for secret in (OWN_SECRET, "hush-hush", ENVIRON["MAIN_TOKEN"]))
+
+
+def test_show_tells_where_each_destination_sends_as_the_worker_reads_it(file: Path) -> None:
+    file.write_text(FILE.replace('"LABS_TOKEN"', '"LABS_TOKEN"\nurl = "https://api-us4.planhat.com"\nhistory = "off"'))
+    said = json.loads(with_file(file, "config", "show", "--json", PLANHAT_CALLS_PER_MINUTE="90").stdout)["tenants"]
+    far = far_settings({**ENVIRON, "GATEWAY_CONFIG": str(file), "PLANHAT_CALLS_PER_MINUTE": "90"})
+    assert said == [
+        {
+            "name": one.destination, "url": one.api_url, "token": one.token_name,
+            "calls_per_minute": str(one.calls_per_minute), "max_in_flight": str(one.max_in_flight),
+            "history": one.history,
+        }
+        for one in far
+    ]  # fmt: skip
+    (alone,) = json.loads(run("config", "show", "--json").stdout)["tenants"]
+    assert (alone["url"], alone["token"]) == (far_settings({})[0].api_url, "PLANHAT_API_TOKEN (not set)")
+
+
+def test_show_without_a_connection_says_what_makes_one() -> None:
+    assert (
+        "no connection, so every webhook is answered 404: set <SOURCE>_WEBHOOK_SECRET" in run("config", "show").stdout
+    )
+
+
+def test_show_breaks_no_route_or_address_that_may_be_copied(file: Path) -> None:
+    name, url = "north-of-the-river-and-beyond-the-hills", "https://api-" + "u" * 60 + ".planhat.com"
+    text = FILE.replace("connections.own", f"connections.{name}").replace(
+        '"LABS_TOKEN"', f'"LABS_TOKEN"\nurl = "{url}"'
+    )
+    file.write_text(text)
+    said = with_file(file, "config", "show").stdout
+    assert f"/webhooks/{name} " in said
+    assert f" {url} " in said
+    assert f"rules of {name}: only.tags, ignore.when, status, map.product\n" in said
+
+
+def test_the_line_of_each_config_command_in_the_help_is_whole() -> None:
+    assert "..." not in run("config", "--help").stdout.partition("Commands:")[2]
+
+
+def test_check_tells_what_is_not_set_beside_the_faults_of_the_file(file: Path) -> None:
+    text = FILE.replace('"LABS_TOKEN"', '"LABS_TOKEN"\nurl = "nope"').replace('"zendesk"', '"zendesc"')
+    file.write_text(text)
+    said = run("config", "check", "--json", code=1, environ={"GATEWAY_CONFIG": str(file)}).stdout
+    faults = [row["sentence"] for row in json.loads(said) if row["level"] == "fault"]
+    for sentence in (
+        "line 19: connections.desk.source must be one of",
+        "line 10: connections.own.secret_env: the variable OWN_SECRET is not set",
+        "line 6: destinations.labs.url must be an address",
+        "REDIS_URL is not set",
+        "MAIN_TOKEN is not set",
+        "LABS_TOKEN is not set",
+    ):
+        assert len([fault for fault in faults if sentence in fault]) == 1, (sentence, faults)
+    assert len(faults) == 6
+
+
+def test_check_names_no_token_that_a_fault_of_the_file_hides(file: Path) -> None:
+    file.write_text("[destinations.x]\n")
+    said = run("config", "check", "--json", code=1, environ={"GATEWAY_CONFIG": str(file)}).stdout
+    assert "REDIS_URL is not set" in said
+    assert "PLANHAT_API_TOKEN is not set" not in said
 
 
 def test_show_for_a_person_is_a_table(file: Path) -> None:
@@ -211,6 +275,74 @@ def test_map_try_says_that_a_ticket_waits_for_its_company(file: Path) -> None:
     assert said["fates"]["erp:BW-1"] == "sent when its company stands in Planhat's company list, and waits until then"
 
 
+@pytest.mark.parametrize(
+    ("company", "told", "note"),
+    [
+        (
+            'external_id = "acme-internal"',
+            {"companyExternalId": "acme-internal"},
+            "company: erp:BW-1 is companyExternalId acme-internal, by company.external_id, whatever the body says",
+        ),
+        (
+            'id = "60a1"',
+            {"companyId": "60a1"},
+            "company: erp:BW-1 is companyId 60a1, by company.id, whatever the body says",
+        ),
+        (
+            'by = ["domain"]',
+            {"domains": ["kestrel.example.com"]},
+            'company: erp:BW-1 is domains ["kestrel.example.com"], by domain',
+        ),
+        (
+            "resolve = true",
+            {"companyExternalId": "np-3", "domains": ["kestrel.example.com"]},
+            'company: erp:BW-1 is companyExternalId np-3, domains ["kestrel.example.com"], by external_id and domain',
+        ),
+    ],
+)
+def test_map_try_shows_the_company_that_is_sent_and_the_rule_that_chose_it(
+    file: Path, company: str, told: dict[str, Any], note: str
+) -> None:
+    file.write_text(FILE.replace('only.tags = ["b2b"]', f"company = {{ {company} }}"))
+    said = tried(file, "own", GENERIC | {"data": ROW | {"companyExternalId": "np-3"}})
+    names = ("companyExternalId", "companyId", "domains")
+    assert {name: value for name, value in said["tickets"][0].items() if name in names} == told
+    assert any(one.startswith(note) for one in said["decided"]), said["decided"]
+
+
+def test_map_try_leaves_a_deletion_without_a_company(file: Path) -> None:
+    file.write_text(FILE.replace('only.tags = ["b2b"]', 'company = { external_id = "acme-internal" }'))
+    said = tried(file, "own", GENERIC | {"data": ROW | {"deleted": True}})
+    assert said["tickets"] == [{"sourceId": "erp:BW-1", "updatedAt": "2026-10-14T09:45:02.000Z"}]
+
+
+def shown(file: Path, connection: str, body: Any) -> str:
+    path = file.parent / "body.json"
+    path.write_text(json.dumps(body))
+    return with_file(file, "map", "try", connection, str(path)).stdout
+
+
+def test_map_try_promises_no_look_up_that_nobody_makes(file: Path) -> None:
+    said = shown(file, "own", GENERIC | {"data": ROW | {"tags": ["b2b"], "email": None}})
+    assert "  not in the body, and generic has no look-ups, so the sender must give it: requester_email" in said
+    folder = Path(__file__).parent.parent / "samples" / "zendesk"
+    body = json.loads((folder / "status_changed" / "body").read_bytes())
+    body["detail"]["actor_id"] = "1"
+    assert "  not in the body and not looked up: " in shown(file, "desk", body)
+    file.write_text(
+        FILE.replace(
+            "ignore.agents", 'domain = "acme"\napi = { email = "a@b.example", token_env = "X" }\nignore.agents'
+        )
+    )
+    assert "  to be looked up in the helpdesk: " in shown(file, "desk", body)
+
+
+def test_map_try_says_once_why_a_body_is_left_out(file: Path) -> None:
+    folder = Path(__file__).parent.parent / "samples" / "zendesk"
+    body = json.loads((folder / "status_changed" / "body").read_bytes())
+    assert shown(file, "desk", body).count("ignore.agents: the change was made by 9100000004711") == 1
+
+
 def test_map_try_for_a_person_tells_rules_and_fates(file: Path) -> None:
     path = file.parent / "body.json"
     path.write_text(json.dumps(GENERIC | {"data": ROW | {"tags": ["b2b"]}}))
@@ -231,7 +363,14 @@ def test_map_try_needs_no_secret(file: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- destinations
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("dead", "list"), ("pause",), ("resume",), ("tickets", "list"), ("tickets", "delete", "1", "--yes")],
+    [
+        ("status",),
+        ("dead", "list"),
+        ("pause",),
+        ("resume",),
+        ("tickets", "list"),
+        ("tickets", "delete", "a" * 24, "--yes"),
+    ],
 )
 def test_an_unknown_destination_is_named_with_those_that_are_known(file: Path, arguments: tuple[str, ...]) -> None:
     said = with_file(file, "--destination", "lab", *arguments, code=2)

@@ -204,6 +204,48 @@ def test_export_to_a_place_that_cannot_be_written_says_so(invoke, tmp_path):
     assert "out.jsonl cannot be written (No such file or directory)" in said.stderr
 
 
+def test_a_reason_or_kind_that_nothing_has_is_told_with_what_there_is(invoke, bridge):
+    bury(bridge, "t-1", "missing_email", title="x")
+    bury(bridge, "t-2", "missing_email", title="x")
+    bury(bridge, "t-3", "no_credentials", title="x")
+    there = "there are tickets (missing_email 2, no_credentials 1)."
+    assert invoke("dead", "list", "--reason", "nope").stdout == f"None of the 3 has reason nope: {there}\n"
+    assert invoke("dead", "list", "--kind", "delivery").stdout == f"None of the 3 is a delivery: {there}\n"
+    assert f"None of the 3 has reason nope: {there}" in invoke("dead", "replay", "--reason", "nope").stdout
+    assert (
+        f"nothing to discard. None of the 3 has reason nope: {there}"
+        in invoke("dead", "discard", "--reason", "nope").stdout
+    )
+    assert f"has reason nope: {there}" in invoke("dead", "export", "--reason", "nope").stderr
+    said = invoke("dead", "list", "--reason", "nope", "--json")
+    assert (json.loads(said.stdout), there in said.stderr) == ([], True)
+    said = invoke("dead", "replay", "--reason", "nope", "--json")
+    assert (json.loads(said.stdout)["tickets"], there in said.stderr) == (0, True)
+    quarantine(bridge, b"{")
+    both = invoke("dead", "list", "--kind", "ticket", "--reason", "nope").stdout
+    assert "None of the 4 is a ticket and has reason nope" in both
+    assert "and deliveries (internal_error 1)." in both
+
+
+def test_a_long_body_is_shown_in_one_piece_and_its_advice_mends_the_reader(invoke, bridge):
+    body = json.dumps({"odd": "b" * 300})
+    ident = quarantine(bridge, body.encode())
+    said = invoke("dead", "show", ident).stdout
+    assert f"\n{body}\n" in said
+    assert "field map" in json.loads(invoke("dead", "show", ident, "--json").stdout)["do"]
+
+
+def test_advice_for_missing_credentials_counts_sources_without_look_ups(invoke, bridge):
+    bury(bridge, "t-1", "no_credentials", title="x")
+    assert "let the sender give what is missing" in json.loads(invoke("dead", "show", "t-1", "--json").stdout)["do"]
+
+
+def test_a_second_pause_keeps_the_first_reason_unless_it_gives_one(invoke):
+    for arguments, held in (((), "by hand"), (("--reason", "month end"), "month end"), ((), "month end")):
+        invoke("pause", *arguments)
+        assert json.loads(invoke("status", "--json").stdout)["paused"] == f"held by hand: {held}"
+
+
 def test_without_redis_there_is_one_clear_sentence(invoke):
     assert "REDIS_URL is not set" in invoke("status", code=2, REDIS_URL="").stderr
     assert "see that it runs" in invoke("status", code=1, REDIS_URL="redis://127.0.0.1:1/0").stderr

@@ -75,3 +75,28 @@ def test_whatever_prints_a_table_has_json():
         ("demo",), ("check",), ("status",), ("dead", "list"), ("dead", "show"), ("dead", "replay"), ("map", "try"),
         ("tickets", "list"), ("tickets", "delete"), ("config", "check"), ("send-sample",),
     }  # fmt: skip
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_quiet():
+    script = (
+        "import runpy, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'click':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "runpy.run_module('gateway', run_name='__main__', alter_sys=True)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout, said.stderr) == (130, "", "")
+
+
+def test_a_fault_without_a_rate_is_told_to_strike_every_call():
+    command = [sys.executable, "-m", "workers", "sandbox", "--fault", "late", "--fault", "poison=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as double:
+        assert double.stdout is not None
+        assert "Planhat sandbox on" in double.stdout.readline()
+        double.terminate()
+        said = double.communicate(timeout=20)[1]
+    assert "late strikes every call: late=0.05" in said
+    assert "poison" not in said

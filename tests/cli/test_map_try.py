@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
+from gateway.cli.mapping import LOOKED_UP
 from gateway.cli.samples import cases, sample
 from gateway.sources import SOURCES
+from workers.helpdesks import CLIENTS
 
 GENERIC = {"type": "ticket.upserted", "timestamp": "2026-10-14T09:45:02Z"}
 ROW = {"sourceId": "BW-1", "title": "Gate code", "status": "open", "email": "eskil@kestrel.example.com"}
@@ -121,6 +123,10 @@ def test_every_sample_of_the_package_can_be_read(tried, source, case):
     body, headers = sample(source, case)
     (line,) = tried(source, body, headers=headers)
     assert line["outcome"] in ("ticket", "tickets", "delete", "ignored"), line
+
+
+def test_the_sources_that_are_looked_up_are_those_with_a_client():
+    assert set(CLIENTS) == LOOKED_UP
 
 
 def test_a_person_gets_a_table_without_control_characters(tried):

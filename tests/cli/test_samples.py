@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import http.server
 import subprocess
 import sys
+import threading
 import time
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -96,6 +99,67 @@ def test_there_are_samples_of_every_source():
 def test_send_sample_says_what_is_missing(arguments, code, words):
     said = CliRunner(env={"GENERIC_WEBHOOK_SECRET": None}).invoke(cli, ["send-sample", *arguments])
     assert (said.exit_code, words in said.stderr) == (code, True), said.output
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Answers every POST with the status that its path ends in, and keeps its headers."""
+
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_response(int(self.path[-3:]))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing():
+    with http.server.HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/webhooks/s"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "--secret or GENERIC_WEBHOOK_SECRET"), (404, "has no connection s404"), (503, "planhat-gateway check")],
+)
+def test_a_refused_sample_names_the_next_step(refusing, status, words):
+    arguments = ["send-sample", "generic", "created_full", "--secret", SECRETS["generic"]]
+    said = CliRunner().invoke(cli, [*arguments, "--url", f"{refusing}{status}"])
+    assert (said.exit_code, said.stdout[:3], words in said.stderr) == (1, str(status), True), said.output
+
+
+def test_a_connection_with_a_bearer_token_is_shown_it(refusing, tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_text('[connections.field]\nsource = "generic"\nsecret_env = "FIELD_SECRET"\nauth = "bearer"\n')
+    ways: tuple[tuple[list[str], dict[str, str]], ...] = (
+        (["--connection", "field"], {"GATEWAY_CONFIG": str(path), "FIELD_SECRET": "a-token-of-the-field"}),
+        ([], {"GENERIC_AUTH": "bearer", "GENERIC_WEBHOOK_SECRET": "a-token-of-the-field"}),
+    )
+    for options, env in ways:
+        arguments = ["send-sample", "generic", "created_full", "--url", f"{refusing}202", *options]
+        assert CliRunner(env=env).invoke(cli, arguments).exit_code == 0
+        assert Refusing.seen[-1]["authorization"] == "Bearer a-token-of-the-field"
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_token_that_we_show_is_what_the_gateway_verifies(name):
+    secret = f"a-token-for-{name}"
+    headers = signed(name, secret, b"{}", auth="bearer")
+    asked = Request("POST", (*headers.items(), ("host", "gateway.example")), "", b"{}")
+    SOURCES[name].verify(asked, Connection(name, name, (secret,), auth="bearer"), time.time())
+
+
+def test_the_help_of_send_sample_names_every_source():
+    said = CliRunner().invoke(cli, ["send-sample", "--help"]).stdout
+    assert [name for name in SOURCES if name not in said] == []
 
 
 def test_a_child_that_ends_instead_of_listening_is_told_with_its_last_lines(tmp_path):

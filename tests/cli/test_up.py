@@ -143,6 +143,38 @@ def test_the_shell_lines_it_prints_post_a_signed_ticket(folder):
         assert up.end() == 0
 
 
+def test_another_terminal_knows_everything_by_one_line(folder):
+    config = Path(folder, "gateway.toml")
+    config.write_text('[connections.field]\nsource = "generic"\nsecret_env = "FIELD_SECRET"\nauth = "bearer"\n')
+    with running(folder, GATEWAY_CONFIG="gateway.toml", FIELD_SECRET="a-token-of-the-field") as up:
+        assert f"http://127.0.0.1:{up.port}/webhooks/generic\n" in up.output
+        assert f"http://127.0.0.1:{up.port}/webhooks/field\n" in up.output
+        line = up.until(r"^export .*$")[0]
+        assert "a-token-of-the-field" not in up.output
+        commands = '"send-sample generic created_full" check "tickets list --json"'
+        script = f"set -e\n{line}\nfor command in {commands}; do $0 -m gateway $command; done"
+        env = environment({"FIELD_SECRET": "a-token-of-the-field"})
+        said = subprocess.run(
+            ["sh", "-c", script, sys.executable], env=env, capture_output=True, text=True, check=False
+        )
+        assert (said.returncode, said.stderr) == (0, "")
+        assert "202 " in said.stdout
+        assert "webhooks are taken for generic (signature), field (bearer)" in said.stdout
+        assert "takes the token" in said.stdout
+        assert up.end() == 0
+
+
+def test_a_token_or_secret_that_it_was_given_is_not_printed_for_another_terminal(folder):
+    secret, token = "whsec_" + "QUJD" * 10, "a-real-token-of-planhat"
+    env = {"PLANHAT_API_TOKEN": token, "PLANHAT_API_URL": f"http://127.0.0.1:{free_port()}"}
+    with running(folder, GENERIC_WEBHOOK_SECRET=secret, **env) as up:
+        line = up.until(r"^export .*$")[0]
+        assert line.startswith("export REDIS_URL=")
+        assert "SECRET" not in line
+        assert token not in up.output
+        up.end()
+
+
 def test_kill_9_leaves_no_orphan(folder):
     with running(folder) as up:
         family = descendants(up.process.pid)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.file import ConfigFile, lines_of, load
+from gateway.config.file import ConfigFile, inspect, lines_of, load
 from gateway.config.keys import FILE, MAP_NAMES, Key
 from gateway.config.schema import example, schema
 from gateway.errors import ConfigurationError
 from gateway.settings import from_env
 from tests.sources.signers import SIGNERS
+from workers.settings import faults_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,6 +93,95 @@ def test_the_schema_names_every_key_and_forbids_others():
 )
 def test_a_fault_is_told_with_its_line_and_what_to_do(tmp_path, text, said):
     assert any(said in fault for fault in faults(tmp_path, text)), faults(tmp_path, text)
+
+
+SECRET = "whsec_GSof9U5VkQ2hY8c="
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("EMEA_SECRET", SECRET),
+        GOOD + f'api = {{ token_env = "{SECRET}" }}\n',
+        GOOD + f'[destinations.main]\ntoken_env = "{SECRET}"\n',
+    ],
+)
+def test_a_secret_in_the_place_of_its_variable_s_name_is_refused_and_not_repeated(tmp_path, text):
+    (said,) = faults(tmp_path, text)
+    assert "_env must name a variable, such as " in said
+    assert SECRET not in said
+    with pytest.raises(ConfigurationError) as caught:
+        boot(tmp_path, text)
+    assert SECRET not in str(caught.value)
+
+
+COMPANY = GOOD + "[connections.emea.company]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (COMPANY + 'external_id = "a"\nid = "b"\n', "line 7: connections.emea.company.id stands beside external_id"),
+        (
+            COMPANY + 'external_id = "a"\nby = ["domain"]\n',
+            "line 7: connections.emea.company.by has no effect beside ext",
+        ),
+        (COMPANY + 'id = "a"\nby = ["domain"]\n', "line 7: connections.emea.company.by has no effect beside id"),
+        (COMPANY + 'id = "a"\nresolve = true\n', "line 7: connections.emea.company.resolve has no effect beside id"),
+        (COMPANY + 'by = ["domain"]\nresolve = true\n', "company.resolve has no effect when by leaves external_id out"),
+        (COMPANY + "by = []\n", "line 6: connections.emea.company.by is an empty list"),
+        (GOOD + "only.tags = []\n", "line 5: connections.emea.only.tags is an empty list"),
+        (GOOD + 'map.items = "a"\n', "line 5: connections.emea.map.items has no effect without map.sourceId"),
+        (GOOD + 'map.deleted = "a"\n', "line 5: connections.emea.map.deleted has no effect without map.sourceId"),
+        (GOOD + 'status = { Open = "a", open = "b" }\n', "connections.emea.status.open is the same word as Open"),
+        (GOOD + 'source_id_prefix = "has space "\n', "line 5: connections.emea.source_id_prefix must be at most 64"),
+        ('[free_mail]\nadd = ["not a domain"]\n', "line 2: free_mail.add must be mail domains, such as isp.example"),
+        ('[free_mail]\nremove = ["isp.example", "ada@x.de"]\n', "line 2: free_mail.remove must be mail domains"),
+    ],
+)
+def test_what_says_nothing_or_undoes_itself_is_a_fault(tmp_path, text, said):
+    (fault,) = faults(tmp_path, text)
+    assert said in fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        COMPANY + 'external_id = "a"\nresolve = true\n',
+        COMPANY + 'by = ["external_id"]\nresolve = true\n',
+        GOOD + 'source_id_prefix = ""\nmap.custom.items = "a"\nstatus = { Open = "a", Closed = "a" }\n',
+        GOOD + '[free_mail]\nadd = ["xn--mnchen-3ya.example", "münchen.example"]\n',
+    ],
+)
+def test_what_goes_together_is_no_fault(tmp_path, text):
+    assert read(tmp_path, text).connections
+
+
+def test_what_is_sound_is_read_beside_what_is_not(tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[free_mail]\nadd = "x"\n[destinations.planhat]\ntoken_env = "T"\nurl = 5\n'
+        + GOOD
+        + 'auth = "none"\napi = 5\ndomain = "acme"\n[connections.apac]\nsource = "zendesk"\n',
+        encoding="utf-8",
+    )
+    file, said = inspect(path)
+    assert len(said) == 5
+    assert not file.lost
+    assert file.destinations == {"planhat": {"token_env": "T"}}
+    assert file.connections == {"emea": {"source": "zendesk", "secret_env": "EMEA_SECRET", "domain": "acme"}}
+    assert file.free_mail == {}
+
+
+@pytest.mark.parametrize("wrong", ["[destination.labs]\n", "[destinations.labs]\n", "destinations = 5\n"])
+def test_a_destination_that_a_fault_hides_makes_no_other_fault(tmp_path, wrong):
+    file = tmp_path / "gateway.toml"
+    file.write_text(wrong + GOOD + 'destination = "labs"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        from_env({"GATEWAY_CONFIG": str(file)})
+    first, unset = caught.value.faults
+    assert first.startswith("gateway.toml line 1: ")
+    assert "connections.emea.secret_env: the variable EMEA_SECRET is not set" in unset
 
 
 def test_every_fault_is_told_at_once(tmp_path):
@@ -278,19 +368,48 @@ def secret_of(source: str) -> str:
     return SIGNERS[source].secrets[0]
 
 
-def test_a_name_that_the_environment_made_already_is_refused(tmp_path):
-    text = TWO.replace("connections.emea", "connections.zendesk")
-    assert "exists already by ZENDESK_WEBHOOK_SECRET" in refused(
-        tmp_path, text, ZENDESK_WEBHOOK_SECRET="zendesk-secret-of-20-chars"
-    )
+@pytest.mark.parametrize(
+    ("variable", "do"),
+    [
+        ("EMEA_SECRET", "give it another name, or remove the variable."),
+        ("ZENDESK_WEBHOOK_SECRET", "let secret_env name another variable, since ZENDESK_WEBHOOK_SECRET makes"),
+    ],
+)
+def test_a_name_that_the_environment_made_already_is_refused_once(tmp_path, variable, do):
+    text = TWO.replace("connections.emea", "connections.zendesk").replace("EMEA_SECRET", variable)
+    said = refused(tmp_path, text, ZENDESK_WEBHOOK_SECRET="zendesk-secret-of-20-chars")
+    assert said.startswith("gateway.toml line 6: connections.zendesk exists already by ZENDESK_WEBHOOK_SECRET: ")
+    assert do in said
+    assert len(said.splitlines()) == 1
 
 
 EXAMPLES = re.findall(r"```toml\n(.*?)```", (ROOT / "deploy" / "docs" / "configuration.md").read_text(), re.DOTALL)
 
 
-def test_every_example_of_the_page_can_be_read_together(tmp_path):
+PAGE = {
+    "PLANHAT_API_TOKEN": "planhat-token-of-20-chars",
+    "LABS_PLANHAT_TOKEN": "labs-token-of-20-chars",
+    "NORTH_SECRET": "north-secret-of-20-chars",
+    "SOUTH_SECRET": "south-secret-of-20-chars",
+    "INBOX_SECRET": "inbox-secret-of-20-chars",
+    "FIELDWORK_SECRET": "fieldwork-secret-of-20-chars",
+    "ACME_ZENDESK_TOKEN": "acme-token-of-20-chars",
+    "REDIS_URL": "redis://localhost",
+}
+
+
+def test_the_examples_of_the_page_are_one_file_that_both_banks_can_run_with(tmp_path):
     assert len(EXAMPLES) == 5
     text = "\n".join(EXAMPLES)
-    file = read(tmp_path, text.replace('only.brands = ["7100000000001"]\n', ""))
-    assert set(file.connections) == {"north", "south", "fieldwork"}
+    settings = boot(tmp_path, text, **PAGE)
+    assert [one.name for one in settings.connections] == ["north", "south", "inbox", "fieldwork"]
+    assert faults_from({"GATEWAY_CONFIG": str(tmp_path / "gateway.toml"), **PAGE}) == ()
+    file = read(tmp_path, text)
     assert file.where("connections", "fieldwork", "map", "sourceId").endswith("connections.fieldwork.map.sourceId")
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_each_example_of_the_page_is_toml_whose_keys_are_known(tmp_path, number):
+    path = tmp_path / "gateway.toml"
+    path.write_text(EXAMPLES[number], encoding="utf-8")
+    assert not [fault for fault in inspect(path)[1] if " needs " not in fault], "what a piece needs, another one gives"

@@ -160,3 +160,30 @@ async def test_a_connection_of_the_configuration_file_is_set_up_by_its_name(tmp_
 async def test_a_source_without_a_set_up_is_told_with_its_url():
     with pytest.raises(ConnectError, match=f"{PUBLIC}/webhooks/plain.*PLAIN_WEBHOOK_SECRET"):
         await go("connect", "plain", Double(), {})
+
+
+async def test_credentials_of_a_connection_of_the_file_are_asked_for_where_they_count(tmp_path: Path):
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE.partition("[connections.emea.api]")[0])
+    env = {"GATEWAY_CONFIG": str(path), **ZENDESK}
+    with pytest.raises(ConfigurationError, match=r"^connections\.emea\.api in the configuration file: set it") as told:
+        await go("connect", "emea", Zendesk(), env, dry_run=True)
+    assert "ZENDESK_" not in str(told.value)
+
+
+@pytest.mark.parametrize("how", ["file", "variables"])
+async def test_a_bearer_token_is_no_signing_secret_and_passes(how: str, tmp_path: Path):
+    path = tmp_path / "gateway.toml"
+    path.write_text('[connections.field]\nsource = "generic"\nsecret_env = "FIELD_SECRET"\nauth = "bearer"\n')
+    env = {"GATEWAY_CONFIG": str(path), "FIELD_SECRET": "a-token-of-the-field"}
+    if how == "variables":
+        env = {"GENERIC_WEBHOOK_SECRET": "a-token-of-the-field", "GENERIC_AUTH": "bearer"}
+    name = "field" if how == "file" else "generic"
+    for command, words in (("connect", "do it by hand"), ("disconnect", "nothing that `disconnect` could take away")):
+        with pytest.raises(ConnectError, match=words):
+            await go(command, name, Double(), env)
+
+
+async def test_disconnect_of_a_source_without_a_set_up_says_what_to_remove():
+    with pytest.raises(ConnectError, match=f"remove the webhook to {PUBLIC}/webhooks/generic .*GENERIC_WEBHOOK_SECRET"):
+        await go("disconnect", "generic", Double(), {})

@@ -109,3 +109,14 @@ def test_a_ticket_that_alone_fails_again_and_again_is_struck_when_another_passes
     for _ in range(6):
         once = after_unavailable(once, ("poison",))
     assert after_success(once, configured=5000, passed=("other",)).convicted == "poison"
+
+
+def test_a_ticket_that_fails_with_others_and_then_alone_is_struck_when_another_passes():
+    health = Health()
+    for _ in range(3):
+        health = after_unavailable(health, ("other", "poison"))
+    assert after_success(health, configured=5000, passed=("other",)).struck == "", "it has not been alone"
+    alone = after_unavailable(health, ("poison",))
+    assert after_success(alone, configured=5000, passed=("other",)).struck == "poison"
+    both = after_unavailable(alone, ("other",))
+    assert after_success(both, configured=5000, passed=("third",)).struck == "", "Planhat itself was unwell"

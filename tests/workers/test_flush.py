@@ -155,6 +155,19 @@ async def test_a_poison_item_that_answers_500_is_bisected_once_a_lone_probe_pass
     assert {f"zendesk:{number}" for number in range(8) if number != 2} <= set(desk.tickets)
 
 
+async def test_a_poison_item_that_answers_500_is_found_though_each_batch_holds_another(desk: Desk) -> None:
+    await desk.put("zendesk:1", fields={"title": "POISON", "status": "open", "email": "ada@kestrel.example"})
+    desk.sandbox.change_faults({"poison500": 1})
+    for turn in range(4):  # little traffic: one more whenever the failed one has slept enough
+        await desk.put(f"zendesk:{turn + 2}")
+        await desk.wake()
+        for _ in range(3 + 2):  # three failures, the probe, one that passes
+            await desk.flush()
+            await desk.skip_pause()
+    assert await desk.dead() == {"zendesk:1": "refused"}
+    assert len(desk.tickets) == 4
+
+
 async def test_planhat_s_own_outage_convicts_nobody(desk: Desk) -> None:
     await desk.put("zendesk:1")
     desk.sandbox.change_faults({"error": 1})

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import ConfigurationError, StoreError
-from workers.settings import all_from_env
+from workers.settings import all_from_env, faults_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +34,11 @@ async def check(environ: Mapping[str, str] | None = None, *, settings_only: bool
     Returns:
         Rows of `level` (ok, warning, fault), `name`, `sentence`.
     """
+    environ = os.environ if environ is None else environ
     try:
-        every = all_from_env(os.environ if environ is None else environ)
-    except ConfigurationError as error:
-        return [row("fault", "worker settings", fault) for fault in error.faults]
+        every = all_from_env(environ)
+    except ConfigurationError:
+        return [row("fault", "worker settings", fault) for fault in faults_from(environ)]
     rows = [row("warning", "worker settings", warning) for warning in every[0].warnings]
     lacking = dict.fromkeys(sentence for settings in every for sentence in settings.missing())
     rows += [row("fault", "worker settings", fault) for fault in lacking]

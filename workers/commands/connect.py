@@ -70,8 +70,13 @@ async def done(
     if source in STEPS:
         return told(target, STEPS[source](target, asked) if command == "connect" else undo(target), [], asked)
     if source not in APIS:
+        if command == "disconnect":
+            raise ConnectError(
+                f"`connect` cannot set up {source}, so there is nothing that `disconnect` could take away: remove the "
+                f"webhook to {target.url} where you made it, then {target.secret_name} here."
+            )
         raise ConnectError(
-            f"`{command}` cannot set up {source}: do it by hand as gateway/sources/README.md says in its section. "
+            f"`connect` cannot set up {source}: do it by hand as gateway/sources/README.md says in its section. "
             f"The URL to give is {target.url}, and the secret's variable is {target.secret_name}."
         )
     api = APIS[source]

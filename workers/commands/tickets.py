@@ -49,7 +49,8 @@ async def list_(asked: Mapping[str, Any], destination: str | None = None) -> int
         found = await planhat.list_tickets(**asked)
     if found.rows is None:
         sys.stderr.write(
-            f"Planhat ({settings.api_url}) gave no list: {found.outcome.status or ''} {found.outcome.detail}\n"
+            f"Planhat ({settings.api_url}) gave no list: {found.outcome.status or 'no answer'} {found.outcome.detail}\n"
+            "`planhat-gateway check` tells whether the token, the address or the quota is the cause.\n"
         )
         return 1
     answer([document(row) for row in found.rows])

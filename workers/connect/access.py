@@ -7,7 +7,7 @@ one far-bank command that sees a webhook's secret: it gives it to the helpdesk o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.connections import ADDRESS, HOST, file_from, link_setting, secrets_from
 from gateway.errors import ConfigurationError
@@ -19,6 +19,10 @@ from workers.settings import all_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway.sources.base import Auth
+
+AUTHS: Final = ("signature", "bearer")
 
 OTHERS: Final[Mapping[str, str]] = {
     "github": "https://api.github.com",
@@ -47,7 +51,8 @@ def target_of(environ: Mapping[str, str], name: str) -> Target:
     upper = source.upper()
     public = _public_url(read)
     secret_name = str(row.get("secret_env", f"{upper}_WEBHOOK_SECRET"))
-    secret = _secret(read, source, secret_name)
+    auth = str(row.get("auth", "signature")) if row else read.choice(f"{upper}_AUTH", "signature", AUTHS)
+    secret = _secret(read, source, cast("Auth", auth), secret_name)
     account = str(row.get("account_id") or "") if row else read.text(f"{upper}_ACCOUNT_ID") or ""
     access = _other(read, name, source, row) if source in OTHERS else None
     read.done()
@@ -62,6 +67,7 @@ def target_of(environ: Mapping[str, str], name: str) -> Target:
         secret=secret,
         account=account,
         access=access,
+        in_file=bool(row),
     )
 
 
@@ -70,16 +76,19 @@ def needed(target: Target, *names: str) -> HelpdeskAccess:
     Give the way to the helpdesk's API.
 
     Args:
-        names: the settings that make it.
+        names: the settings that make it; for a connection of the file its `api` table does, where there are look-ups.
     Raises:
         ConfigurationError: they are not set.
     """
     if target.access is None:
-        in_file = target.connection != target.source and target.source in VENDORS
-        where = f" (or connections.{target.connection}.api)" if in_file else ""
+        if target.in_file and target.source in VENDORS:
+            where = f"connections.{target.connection}.api in the configuration file"
+        else:
+            where = ", ".join(names)
+        many = where == ", ".join(names) and len(names) > 1
         raise ConfigurationError(
-            f"{', '.join(names)}{where}: set {'them' if len(names) > 1 else 'it'} to an administrator's credentials, "
-            f"so that `connect` can reach {target.source}."
+            f"{where}: set {'them' if many else 'it'} to an administrator's credentials, so that we can reach "
+            f"{target.source}."
         )
     return target.access
 
@@ -98,9 +107,9 @@ def _public_url(read: Reader) -> str:
     return value.rstrip("/")
 
 
-def _secret(read: Reader, source: str, name: str) -> str:
+def _secret(read: Reader, source: str, auth: Auth, name: str) -> str:
     """Give the newest secret that is stored already; what the gateway would refuse is refused here, too."""
-    return next(iter(secrets_from(read, source, "signature", name)), "") if read.text(name) else ""
+    return next(iter(secrets_from(read, source, auth, name)), "") if read.text(name) else ""
 
 
 def _other(read: Reader, name: str, source: str, row: Mapping[str, Any]) -> HelpdeskAccess | None:

@@ -64,6 +64,7 @@ class Target:
         list; "" when it is not set.
     account: what <SOURCE>_ACCOUNT_ID or the file's `account_id` says, else "".
     access: the API's address and credentials; None without.
+    in_file: a connection of the configuration file, which variables of the source do not set.
     """
 
     connection: str
@@ -73,6 +74,7 @@ class Target:
     secret: str = field(default="", repr=False)
     account: str = ""
     access: HelpdeskAccess | None = None
+    in_file: bool = False
 
     @property
     def name(self) -> str:

@@ -688,6 +688,9 @@ def _config(arguments: argparse.Namespace) -> SandboxConfig:
     )
 
 
+FAULT_HELP: Final = "see below; RATE is the share of calls, 0 to 1, without it every call; may be repeated"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="planhat-gateway sandbox",
@@ -697,7 +700,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--token", default="sandbox-token", help="the token accepted (default sandbox-token)")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME=RATE", help="see below; may be repeated")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME[=RATE]", help=FAULT_HELP)
     parser.add_argument("--seed", type=int, default=1, help="of every random decision (default 1)")
     parser.add_argument("--quota", type=int, default=200, help="calls a minute, 0 for no limit (default 200)")
     parser.add_argument("--answers", choices=("minimal", "full"), default="minimal", help="of PUT (default minimal)")
@@ -732,6 +735,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         app = create_sandbox(_config(arguments))
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    for name in (pair for pair in arguments.fault if "=" not in pair):
+        sys.stderr.write(f"{name} strikes every call: {name}=0.05 would strike one in twenty.\n")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises a signal again once it has stopped: it means 0 here
     server = _Server(
