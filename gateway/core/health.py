@@ -137,7 +137,7 @@ def after_unavailable(health: Health, tested: tuple[str, ...], words: str = "") 
         words: Planhat's.
     """
     fails = health.fails + 1
-    if health.mode:  # one ticket that fails alone after it has failed before is under suspicion until another has passed
+    if health.mode:  # who fails alone after it has failed before is under suspicion until another has passed
         alone = tested if len(tested) == 1 and tested[0] in health.tested else ()
         return replace(health, fails=fails, mode="open", tested=alone)
     mode: Mode = "probing" if fails >= FAILURES_BEFORE_PROBE else ""

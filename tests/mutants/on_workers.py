@@ -235,7 +235,7 @@ MUTANTS: Final = (
         "a poison item that answers 500 is sent with its batch for ever",
         ("5xx-repeats",),
         SETTLE,
-        'if health.mode and health.tested:',
+        "if health.mode and health.tested:",
         "if False:",
         (ON_FLUSH + "a_poison_item_that_answers_500_is_bisected_once_a_lone_probe_passes",),
     ),
