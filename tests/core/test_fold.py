@@ -210,6 +210,18 @@ def test_an_undelete_older_than_a_dropped_value_is_not_complete() -> None:
     assert fold(sink.state, part(fresh)).complete
 
 
+def test_a_revival_by_a_snapshot_older_than_what_was_sent_is_not_complete() -> None:
+    sink = Sink()
+    core = {"title": "a", "email": "p@k.example"}
+    sink.flush(part(Change("t", "c", fields=core, creation=True, updated_at_ms=T0 + 1)))
+    sink.flush(part(Change("t", "c", life="deleted", updated_at_ms=T0 + 2)))
+    undelete = part(Change("t", "c", life="live", fields={"status": "open"}, updated_at_ms=T0 + 3))
+    old = part(Change("t", "c", fields=core | {"title": "old"}, complete=True, updated_at_ms=T0))
+    assert not fold(sink.state, parts.join(undelete, old)).complete
+    fresh = part(Change("t", "c", fields=core, complete=True, updated_at_ms=T0 + 1))
+    assert fold(sink.state, parts.join(undelete, fresh)).complete
+
+
 def test_a_revival_that_does_not_bring_all_that_was_dropped_after_the_deletion_is_not_complete() -> None:
     sink = Sink()
     first = {"title": "a", "email": "p@k.example", "description": "text"}
