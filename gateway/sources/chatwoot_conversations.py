@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 from gateway.core.change import Change
 from gateway.sources.ordinary import page
 from gateway.sources.reading import (
-    epoch_us,
     identifier,
-    instant_us,
+    instant_or_epoch_us,
     mail_address,
     mapping,
     ms_of,
@@ -148,4 +147,4 @@ def _inside(shown: Mapping[str, Json]) -> Mapping[str, Json]:
 
 def _ms(value: Json) -> int | None:
     """Give a time as Unix ms: seconds as a number, whole or not (`1789409523.455`), or ISO 8601."""
-    return ms_of(instant_us(value) if isinstance(value, str) else epoch_us(value, 1))
+    return ms_of(instant_or_epoch_us(value, 1))

@@ -15,7 +15,7 @@ from gateway.core.change import Change
 from gateway.errors import UnreadablePayload
 from gateway.sources.base import Normalized
 from gateway.sources.ordinary import Ordinary, check_account, check_body, page
-from gateway.sources.reading import epoch_us, identifier, instant_us, mapping, ms_of, text, ticket_id, word
+from gateway.sources.reading import identifier, instant_or_epoch_us, mapping, ms_of, text, ticket_id, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def _change(verb: str, event: Mapping[str, Json], connection: Connection) -> Cha
 
 def moment_us(value: Json) -> int | None:
     """Give an instant, Unix microseconds, from ISO 8601 or Unix milliseconds. Wire: `2026-10-22T01:00:43.536Z`."""
-    return instant_us(value) if isinstance(value, str) else epoch_us(value, 1000)
+    return instant_or_epoch_us(value, 1000)
 
 
 def fields_of(shown: Mapping[str, Json]) -> dict[str, Json]:

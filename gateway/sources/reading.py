@@ -249,6 +249,11 @@ def epoch_us(value: object, per_s: int) -> int | None:
     return round(value * (1_000_000 // per_s))
 
 
+def instant_or_epoch_us(value: object, per_s: int) -> int | None:
+    """Give a time as microseconds where a sender writes ISO 8601 or a Unix time (see `instant_us`, `epoch_us`)."""
+    return instant_us(value) if isinstance(value, str) else epoch_us(value, per_s)
+
+
 def mail_address(value: object) -> str | None:
     """Give a plausible mail address in lower case; None when it is none (a name, a phone number, a placeholder)."""
     if not isinstance(value, str):

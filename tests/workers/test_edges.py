@@ -123,7 +123,8 @@ async def test_one_damaged_value_does_not_wedge_the_others(desk: Desk) -> None:
     assert await desk.dead() == {"zendesk:1": "damaged"}
 
 
-async def test_a_read_back_leaves_the_source_alone(desk: Desk) -> None:
+async def have_read_back(desk: Desk) -> None:
+    """A ticket that was forgotten and changed, its history read from Planhat and sent."""
     await desk.put(at=0)
     await desk.settle()
     await desk.store.command("DEL", desk.store.keys.state("zendesk:1"))
@@ -131,19 +132,17 @@ async def test_a_read_back_leaves_the_source_alone(desk: Desk) -> None:
     await desk.settle()
     assert await read_back(desk.deps) == 1
     await desk.settle()
+
+
+async def test_a_read_back_leaves_the_source_alone(desk: Desk) -> None:
+    await have_read_back(desk)
     assert len(desk.tickets["zendesk:1"]["history"]) == 2
     assert desk.tickets["zendesk:1"]["source"] == "zendesk"
 
 
 async def test_a_read_back_leaves_a_fixed_company_alone(desk: Desk) -> None:
     desk.settings(placings={"zendesk": Placing(external_id="acct-1")})
-    await desk.put(at=0)
-    await desk.settle()
-    await desk.store.command("DEL", desk.store.keys.state("zendesk:1"))
-    await desk.put(at=9, creation=False, fields={"title": "t", "status": "solved", "email": "ada@kestrel.example"})
-    await desk.settle()
-    assert await read_back(desk.deps) == 1
-    await desk.settle()
+    await have_read_back(desk)
     ticket = desk.tickets["zendesk:1"]
     assert len(ticket["history"]) == 2
     assert ticket["companyExternalId"] == "acct-1"
